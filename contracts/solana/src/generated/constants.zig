@@ -1,0 +1,384 @@
+//! The protocol's constants. Generated from contracts/protocol.toml by `python -m contracts.generate`. Do not edit.
+//! Offsets and sizes of layouts are in bytes; a SIZE is the fixed part.
+
+// version
+/// First byte of every message body.
+pub const PROTOCOL_VERSION: u8 = 1;
+
+// domain
+/// Prefix of the digest of one message body.
+pub const DOMAIN_MESSAGE: [32]u8 = "SIBYL_MESSAGE_V1\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00".*;
+/// Prefix of the value that the committee signs: a Merkle root of digests.
+pub const DOMAIN_BATCH: [32]u8 = "SIBYL_BATCH_V1\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00".*;
+/// Prefix of a model id.
+pub const DOMAIN_MODEL: [32]u8 = "SIBYL_MODEL_V1\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00".*;
+
+// merkle
+/// First byte of a hashed leaf. Source: RFC 9162 section 2.1.1.
+pub const MERKLE_LEAF_PREFIX: u8 = 0;
+/// First byte of a hashed inner node. Source: RFC 9162 section 2.1.1.
+pub const MERKLE_NODE_PREFIX: u8 = 1;
+/// Longest branch accepted, in nodes (65,536 messages under one signature).
+pub const MERKLE_MAX_DEPTH: u8 = 16;
+
+// kind
+/// A user's message, delivered to IERC7786Recipient.receiveMessage. Source: ERC-7786.
+pub const KIND_MESSAGE: u8 = 1;
+/// Asks the committee; never delivered to a chain.
+pub const KIND_INFERENCE_REQUEST: u8 = 2;
+/// The committee's answer to an inference request.
+pub const KIND_INFERENCE_RESULT: u8 = 3;
+
+// policy
+/// Each signer checked the ezkl proof; the chain checks the committee's signature.
+pub const POLICY_ATTESTED: u8 = 1;
+/// The chain checks the ezkl proof itself; no signature.
+pub const POLICY_PROVEN: u8 = 2;
+/// The chain checks the signature and the ezkl proof.
+pub const POLICY_BOTH: u8 = 3;
+/// Reserved: each signer recomputed the output, the proof comes on demand. Refused by this version.
+pub const POLICY_RECOMPUTED: u8 = 4;
+
+// status
+/// The payload carries outputs.
+pub const STATUS_ANSWERED: u8 = 0;
+/// Refused: no node of the committee holds this model. The fee goes back.
+pub const STATUS_UNKNOWN_MODEL: u8 = 1;
+/// Refused: the number of inputs is not the model's. The fee goes back.
+pub const STATUS_WRONG_SHAPE: u8 = 2;
+/// Refused: an input lies outside the calibrated range. The fee goes back.
+pub const STATUS_OUT_OF_RANGE: u8 = 3;
+/// Refused: the model gave no valid output for these inputs. The fee goes back.
+pub const STATUS_INFERENCE_FAILED: u8 = 4;
+/// Refused: a destination cannot check what the policy asks. The fee goes back.
+pub const STATUS_UNSUPPORTED_POLICY: u8 = 5;
+
+// chain_type
+/// EVM chains; the reference is the chain id. Source: ERC-7930, CAIP-350 eip155.
+pub const CHAIN_TYPE_EIP155: u16 = 0;
+/// Solana; the reference is the 32-byte genesis hash. Source: ERC-7930, CAIP-350 solana.
+pub const CHAIN_TYPE_SOLANA: u16 = 2;
+
+// interop
+/// Version of an interoperable address. Source: ERC-7930.
+pub const INTEROP_VERSION: u16 = 1;
+
+// limits
+/// Bytes of payload in one message.
+pub const MAX_PAYLOAD_SIZE: u16 = 16384;
+/// Quantised inputs in one request.
+pub const MAX_INPUTS: u16 = 1024;
+/// Quantised outputs in one result.
+pub const MAX_OUTPUTS: u16 = 64;
+/// Further destinations of one request, beside its origin.
+pub const MAX_REMOTES: u16 = 4;
+/// Largest fixed-point scale, in bits after the point.
+pub const MAX_SCALE: u16 = 30;
+
+// solana_seed
+/// Seeds of the configuration: [config].
+pub const SEED_CONFIG = "config";
+/// [committee, epoch u32 LE].
+pub const SEED_COMMITTEE = "committee";
+/// [model, model id].
+pub const SEED_MODEL = "model";
+/// [peer, origin hash = keccak256(body bytes 2..68)].
+pub const SEED_PEER = "peer";
+/// [outbox, sequence u64 LE].
+pub const SEED_OUTBOX = "outbox";
+/// [inbox, digest].
+pub const SEED_INBOX = "inbox";
+/// [replay, origin hash, window u64 LE], window = sequence / REPLAY_WINDOW.
+pub const SEED_REPLAY = "replay";
+
+// solana_account
+/// First byte of the configuration account.
+pub const ACCOUNT_CONFIG: u8 = 1;
+/// First byte of a committee account.
+pub const ACCOUNT_COMMITTEE: u8 = 2;
+/// First byte of a model account.
+pub const ACCOUNT_MODEL: u8 = 3;
+/// First byte of a peer account.
+pub const ACCOUNT_PEER: u8 = 4;
+/// First byte of an outbox account (a posted message or request).
+pub const ACCOUNT_OUTBOX: u8 = 5;
+/// First byte of an inbox account (a delivered message or result).
+pub const ACCOUNT_INBOX: u8 = 6;
+/// First byte of a replay bitmap account.
+pub const ACCOUNT_REPLAY: u8 = 7;
+/// Second byte of every account of the program.
+pub const ACCOUNT_LAYOUT_VERSION: u8 = 1;
+
+// solana_outbox_state
+/// A message without answer: stays for the readers.
+pub const OUTBOX_POSTED: u8 = 1;
+/// A request whose fee is escrowed.
+pub const OUTBOX_PENDING: u8 = 2;
+/// Answered; the fee went to the treasury.
+pub const OUTBOX_ANSWERED: u8 = 3;
+/// Refused by a signed result; the fee went back to the requester.
+pub const OUTBOX_REFUSED: u8 = 4;
+
+// solana_instruction
+/// Creates the configuration and the first committee.
+pub const INSTRUCTION_INITIALISE: u8 = 0;
+/// Authority: a further committee epoch, and the end of the old one.
+pub const INSTRUCTION_SET_COMMITTEE: u8 = 1;
+/// Authority: registers or changes a model.
+pub const INSTRUCTION_REGISTER_MODEL: u8 = 2;
+/// Authority: trusts an origin gateway.
+pub const INSTRUCTION_REGISTER_PEER: u8 = 3;
+/// Posts a KIND_MESSAGE.
+pub const INSTRUCTION_SEND: u8 = 4;
+/// Posts a KIND_INFERENCE_REQUEST and escrows its fee.
+pub const INSTRUCTION_REQUEST: u8 = 5;
+/// Delivers one signed message.
+pub const INSTRUCTION_DELIVER: u8 = 6;
+/// Gives an inbox account's rent back to who paid it.
+pub const INSTRUCTION_CLOSE_INBOX: u8 = 7;
+/// Gives an answered or expired outbox account's rent back to the sender.
+pub const INSTRUCTION_CLOSE_OUTBOX: u8 = 8;
+/// After the deadline: fee and rent of an unanswered request to the requester.
+pub const INSTRUCTION_REFUND: u8 = 9;
+
+// solana_replay
+/// Sequences in one replay bitmap account (and bits in its bitmap).
+pub const REPLAY_WINDOW: u16 = 1024;
+
+// layout body: The signed body of a message: this header, then the payload and nothing after it. Integers
+// big-endian.
+/// 1 byte: PROTOCOL_VERSION.
+pub const BODY_VERSION_OFFSET: usize = 0;
+/// 1 byte: KIND_*.
+pub const BODY_KIND_OFFSET: usize = 1;
+/// 2 bytes: CHAIN_TYPE_* of the origin.
+pub const BODY_ORIGIN_CHAIN_TYPE_OFFSET: usize = 2;
+/// 32 bytes: ERC-7930 chain reference, left-padded with zeros.
+pub const BODY_ORIGIN_CHAIN_REFERENCE_OFFSET: usize = 4;
+/// 32 bytes: gateway that posted the message or its request, left-padded.
+pub const BODY_ORIGIN_GATEWAY_OFFSET: usize = 36;
+/// 2 bytes: CHAIN_TYPE_* of the destination.
+pub const BODY_DESTINATION_CHAIN_TYPE_OFFSET: usize = 68;
+/// 32 bytes: ERC-7930 chain reference, left-padded with zeros.
+pub const BODY_DESTINATION_CHAIN_REFERENCE_OFFSET: usize = 70;
+/// 32 bytes: gateway that may deliver the message, left-padded.
+pub const BODY_DESTINATION_GATEWAY_OFFSET: usize = 102;
+/// 8 bytes: number of the post at the origin gateway, from 1; a result carries its request's.
+pub const BODY_SEQUENCE_OFFSET: usize = 134;
+/// 32 bytes: account that posted (a result: the origin gateway), left-padded.
+pub const BODY_SENDER_OFFSET: usize = 142;
+/// 32 bytes: account that receives (a request and a result: the destination gateway's oracle hub),
+/// left-padded.
+pub const BODY_RECIPIENT_OFFSET: usize = 174;
+/// 8 bytes: last Unix second of the destination's clock at which it may be delivered; 0: never expires.
+pub const BODY_EXPIRY_OFFSET: usize = 206;
+/// 2 bytes: bytes of payload that follow.
+pub const BODY_PAYLOAD_SIZE_OFFSET: usize = 214;
+/// The signed body of a message: this header, then the payload and nothing after it. Integers big-endian.
+pub const BODY_SIZE: usize = 216;
+
+// layout request: Payload of KIND_INFERENCE_REQUEST: this header, then `remote_count` remotes, then
+// `input_count` inputs (int64 each).
+/// 32 bytes: registered model.
+pub const REQUEST_MODEL_ID_OFFSET: usize = 0;
+/// 16 bytes: escrowed fee in the origin's smallest unit (wei, lamports).
+pub const REQUEST_FEE_OFFSET: usize = 32;
+/// 4 bytes: gas for the consumer's callback on EVM destinations, in gas units.
+pub const REQUEST_CALLBACK_GAS_LIMIT_OFFSET: usize = 48;
+/// 1 byte: POLICY_* at the origin.
+pub const REQUEST_POLICY_OFFSET: usize = 52;
+/// 1 byte: number of remotes, at most MAX_REMOTES.
+pub const REQUEST_REMOTE_COUNT_OFFSET: usize = 53;
+/// 2 bytes: number of inputs, 1 to MAX_INPUTS.
+pub const REQUEST_INPUT_COUNT_OFFSET: usize = 54;
+/// Payload of KIND_INFERENCE_REQUEST: this header, then `remote_count` remotes, then `input_count` inputs
+/// (int64 each).
+pub const REQUEST_SIZE: usize = 56;
+
+// layout remote: One further destination of a request.
+/// 1 byte: POLICY_* at this destination.
+pub const REMOTE_POLICY_OFFSET: usize = 0;
+/// 2 bytes: CHAIN_TYPE_*.
+pub const REMOTE_CHAIN_TYPE_OFFSET: usize = 1;
+/// 32 bytes: ERC-7930 chain reference, left-padded.
+pub const REMOTE_CHAIN_REFERENCE_OFFSET: usize = 3;
+/// 32 bytes: gateway on that chain, left-padded.
+pub const REMOTE_GATEWAY_OFFSET: usize = 35;
+/// 32 bytes: oracle hub on that chain (Solana: the program), left-padded.
+pub const REMOTE_HUB_OFFSET: usize = 67;
+/// 32 bytes: account on that chain that the answer is for, left-padded.
+pub const REMOTE_CONSUMER_OFFSET: usize = 99;
+/// One further destination of a request.
+pub const REMOTE_SIZE: usize = 131;
+
+// layout result: Payload of KIND_INFERENCE_RESULT: this header, then `output_count` outputs (int64 each).
+/// 1 byte: STATUS_*; outputs only when STATUS_ANSWERED.
+pub const RESULT_STATUS_OFFSET: usize = 0;
+/// 1 byte: POLICY_* at this destination.
+pub const RESULT_POLICY_OFFSET: usize = 1;
+/// 32 bytes: model that answered.
+pub const RESULT_MODEL_ID_OFFSET: usize = 2;
+/// 32 bytes: digest of the request's body.
+pub const RESULT_REQUEST_ID_OFFSET: usize = 34;
+/// 32 bytes: keccak256 of the request's input bytes (8 per input, big-endian).
+pub const RESULT_INPUT_COMMITMENT_OFFSET: usize = 66;
+/// 32 bytes: sender of the request on its origin, left-padded.
+pub const RESULT_REQUESTER_OFFSET: usize = 98;
+/// 32 bytes: account on this destination that the answer is for, left-padded.
+pub const RESULT_CONSUMER_OFFSET: usize = 130;
+/// 4 bytes: gas for the consumer's callback, in gas units.
+pub const RESULT_CALLBACK_GAS_LIMIT_OFFSET: usize = 162;
+/// 1 byte: bits after the point: value = output / 2^output_scale.
+pub const RESULT_OUTPUT_SCALE_OFFSET: usize = 166;
+/// 1 byte: number of outputs, at most MAX_OUTPUTS.
+pub const RESULT_OUTPUT_COUNT_OFFSET: usize = 167;
+/// Payload of KIND_INFERENCE_RESULT: this header, then `output_count` outputs (int64 each).
+pub const RESULT_SIZE: usize = 168;
+
+// layout config_account: Solana account [config].
+/// 1 byte: ACCOUNT_CONFIG.
+pub const CONFIG_ACCOUNT_ACCOUNT_TYPE_OFFSET: usize = 0;
+/// 1 byte: ACCOUNT_LAYOUT_VERSION.
+pub const CONFIG_ACCOUNT_LAYOUT_VERSION_OFFSET: usize = 1;
+/// 1 byte: PDA bump.
+pub const CONFIG_ACCOUNT_BUMP_OFFSET: usize = 2;
+/// 1 byte: zero.
+pub const CONFIG_ACCOUNT_RESERVED_OFFSET: usize = 3;
+/// 4 bytes: newest committee epoch, u32.
+pub const CONFIG_ACCOUNT_CURRENT_EPOCH_OFFSET: usize = 4;
+/// 8 bytes: sequence of the next post, u64, from 1.
+pub const CONFIG_ACCOUNT_NEXT_SEQUENCE_OFFSET: usize = 8;
+/// 32 bytes: governance account.
+pub const CONFIG_ACCOUNT_AUTHORITY_OFFSET: usize = 16;
+/// 32 bytes: account that fees go to.
+pub const CONFIG_ACCOUNT_TREASURY_OFFSET: usize = 48;
+/// 32 bytes: genesis hash of this cluster.
+pub const CONFIG_ACCOUNT_CHAIN_REFERENCE_OFFSET: usize = 80;
+/// Solana account [config].
+pub const CONFIG_ACCOUNT_SIZE: usize = 112;
+
+// layout committee_account: Solana account [committee, epoch].
+/// 1 byte: ACCOUNT_COMMITTEE.
+pub const COMMITTEE_ACCOUNT_ACCOUNT_TYPE_OFFSET: usize = 0;
+/// 1 byte: ACCOUNT_LAYOUT_VERSION.
+pub const COMMITTEE_ACCOUNT_LAYOUT_VERSION_OFFSET: usize = 1;
+/// 1 byte: PDA bump.
+pub const COMMITTEE_ACCOUNT_BUMP_OFFSET: usize = 2;
+/// 1 byte: parity of the group public key's y, 0 or 1.
+pub const COMMITTEE_ACCOUNT_GROUP_KEY_PARITY_OFFSET: usize = 3;
+/// 4 bytes: u32.
+pub const COMMITTEE_ACCOUNT_EPOCH_OFFSET: usize = 4;
+/// 8 bytes: last Unix second at which this epoch's signatures are taken, u64; 0: no end.
+pub const COMMITTEE_ACCOUNT_VALID_UNTIL_OFFSET: usize = 8;
+/// 32 bytes: x of the group public key, big-endian.
+pub const COMMITTEE_ACCOUNT_GROUP_KEY_X_OFFSET: usize = 16;
+/// Solana account [committee, epoch].
+pub const COMMITTEE_ACCOUNT_SIZE: usize = 48;
+
+// layout model_account: Solana account [model, model id].
+/// 1 byte: ACCOUNT_MODEL.
+pub const MODEL_ACCOUNT_ACCOUNT_TYPE_OFFSET: usize = 0;
+/// 1 byte: ACCOUNT_LAYOUT_VERSION.
+pub const MODEL_ACCOUNT_LAYOUT_VERSION_OFFSET: usize = 1;
+/// 1 byte: PDA bump.
+pub const MODEL_ACCOUNT_BUMP_OFFSET: usize = 2;
+/// 1 byte: 1: takes requests.
+pub const MODEL_ACCOUNT_ACTIVE_OFFSET: usize = 3;
+/// 2 bytes: u16.
+pub const MODEL_ACCOUNT_INPUT_COUNT_OFFSET: usize = 4;
+/// 2 bytes: u16.
+pub const MODEL_ACCOUNT_OUTPUT_COUNT_OFFSET: usize = 6;
+/// 1 byte: bits after the point of an input.
+pub const MODEL_ACCOUNT_INPUT_SCALE_OFFSET: usize = 8;
+/// 1 byte: bits after the point of an output.
+pub const MODEL_ACCOUNT_OUTPUT_SCALE_OFFSET: usize = 9;
+/// 6 bytes: zero.
+pub const MODEL_ACCOUNT_RESERVED_OFFSET: usize = 10;
+/// 8 bytes: largest absolute value of a quantised input, u64, at most 2^63 - 1.
+pub const MODEL_ACCOUNT_INPUT_BOUND_OFFSET: usize = 16;
+/// 8 bytes: least fee of a request in lamports, u64.
+pub const MODEL_ACCOUNT_PRICE_OFFSET: usize = 24;
+/// 32 bytes: see DOMAIN_MODEL.
+pub const MODEL_ACCOUNT_MODEL_ID_OFFSET: usize = 32;
+/// Solana account [model, model id].
+pub const MODEL_ACCOUNT_SIZE: usize = 64;
+
+// layout peer_account: Solana account [peer, origin hash].
+/// 1 byte: ACCOUNT_PEER.
+pub const PEER_ACCOUNT_ACCOUNT_TYPE_OFFSET: usize = 0;
+/// 1 byte: ACCOUNT_LAYOUT_VERSION.
+pub const PEER_ACCOUNT_LAYOUT_VERSION_OFFSET: usize = 1;
+/// 1 byte: PDA bump.
+pub const PEER_ACCOUNT_BUMP_OFFSET: usize = 2;
+/// 1 byte: 1: messages of this origin are taken.
+pub const PEER_ACCOUNT_ACTIVE_OFFSET: usize = 3;
+/// 2 bytes: zero.
+pub const PEER_ACCOUNT_RESERVED_OFFSET: usize = 4;
+/// 66 bytes: chain type (2, big-endian), chain reference (32), gateway (32), as in a body.
+pub const PEER_ACCOUNT_ORIGIN_OFFSET: usize = 6;
+/// Solana account [peer, origin hash].
+pub const PEER_ACCOUNT_SIZE: usize = 72;
+
+// layout outbox_account: Solana account [outbox, sequence]: this header, then the body.
+/// 1 byte: ACCOUNT_OUTBOX.
+pub const OUTBOX_ACCOUNT_ACCOUNT_TYPE_OFFSET: usize = 0;
+/// 1 byte: ACCOUNT_LAYOUT_VERSION.
+pub const OUTBOX_ACCOUNT_LAYOUT_VERSION_OFFSET: usize = 1;
+/// 1 byte: PDA bump.
+pub const OUTBOX_ACCOUNT_BUMP_OFFSET: usize = 2;
+/// 1 byte: OUTBOX_*.
+pub const OUTBOX_ACCOUNT_STATE_OFFSET: usize = 3;
+/// 4 bytes: bytes of body that follow, u32.
+pub const OUTBOX_ACCOUNT_BODY_SIZE_OFFSET: usize = 4;
+/// 8 bytes: u64.
+pub const OUTBOX_ACCOUNT_SEQUENCE_OFFSET: usize = 8;
+/// 8 bytes: lamports escrowed beyond rent, u64.
+pub const OUTBOX_ACCOUNT_FEE_OFFSET: usize = 16;
+/// 8 bytes: Unix seconds, u64.
+pub const OUTBOX_ACCOUNT_EXPIRY_OFFSET: usize = 24;
+/// 32 bytes: who posted, paid and gets the rent back.
+pub const OUTBOX_ACCOUNT_SENDER_OFFSET: usize = 32;
+/// 32 bytes: digest of the body (a request's id).
+pub const OUTBOX_ACCOUNT_DIGEST_OFFSET: usize = 64;
+/// Solana account [outbox, sequence]: this header, then the body.
+pub const OUTBOX_ACCOUNT_SIZE: usize = 96;
+
+// layout inbox_account: Solana account [inbox, digest]: this header, then the body.
+/// 1 byte: ACCOUNT_INBOX.
+pub const INBOX_ACCOUNT_ACCOUNT_TYPE_OFFSET: usize = 0;
+/// 1 byte: ACCOUNT_LAYOUT_VERSION.
+pub const INBOX_ACCOUNT_LAYOUT_VERSION_OFFSET: usize = 1;
+/// 1 byte: PDA bump.
+pub const INBOX_ACCOUNT_BUMP_OFFSET: usize = 2;
+/// 1 byte: KIND_* of the body.
+pub const INBOX_ACCOUNT_KIND_OFFSET: usize = 3;
+/// 4 bytes: bytes of body that follow, u32.
+pub const INBOX_ACCOUNT_BODY_SIZE_OFFSET: usize = 4;
+/// 8 bytes: Unix seconds of the delivery, u64.
+pub const INBOX_ACCOUNT_DELIVERED_AT_OFFSET: usize = 8;
+/// 4 bytes: committee epoch whose signature was checked, u32.
+pub const INBOX_ACCOUNT_EPOCH_OFFSET: usize = 16;
+/// 4 bytes: zero.
+pub const INBOX_ACCOUNT_RESERVED_OFFSET: usize = 20;
+/// 32 bytes: who paid the rent and gets it back.
+pub const INBOX_ACCOUNT_PAYER_OFFSET: usize = 24;
+/// 32 bytes: digest of the body.
+pub const INBOX_ACCOUNT_DIGEST_OFFSET: usize = 56;
+/// Solana account [inbox, digest]: this header, then the body.
+pub const INBOX_ACCOUNT_SIZE: usize = 88;
+
+// layout replay_account: Solana account [replay, origin hash, window].
+/// 1 byte: ACCOUNT_REPLAY.
+pub const REPLAY_ACCOUNT_ACCOUNT_TYPE_OFFSET: usize = 0;
+/// 1 byte: ACCOUNT_LAYOUT_VERSION.
+pub const REPLAY_ACCOUNT_LAYOUT_VERSION_OFFSET: usize = 1;
+/// 1 byte: PDA bump.
+pub const REPLAY_ACCOUNT_BUMP_OFFSET: usize = 2;
+/// 5 bytes: zero.
+pub const REPLAY_ACCOUNT_RESERVED_OFFSET: usize = 3;
+/// 8 bytes: u64.
+pub const REPLAY_ACCOUNT_WINDOW_OFFSET: usize = 8;
+/// 128 bytes: bit sequence % REPLAY_WINDOW is set once delivered; bit i is bit i % 8 of byte i / 8.
+pub const REPLAY_ACCOUNT_BITMAP_OFFSET: usize = 16;
+/// Solana account [replay, origin hash, window].
+pub const REPLAY_ACCOUNT_SIZE: usize = 144;

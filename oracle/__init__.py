@@ -1,0 +1,1 @@
+"""Sibyl's oracle node: protocol, pure pipeline, asynchronous shell and command line."""

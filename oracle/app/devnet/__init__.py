@@ -1,0 +1,1 @@
+"""A local devnet of real processes: chains and nodes, started and ended together."""

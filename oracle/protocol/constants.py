@@ -1,0 +1,389 @@
+"""The protocol's constants.
+
+Generated from contracts/protocol.toml by `python -m contracts.generate`. Do not edit.
+A layout's `*_OFFSET` and `*_SIZE` are in bytes; `*_SIZE` is its fixed part.
+"""
+
+from typing import Final
+
+# version
+PROTOCOL_VERSION: Final = 1
+"""First byte of every message body."""
+
+# domain
+DOMAIN_MESSAGE: Final = b"SIBYL_MESSAGE_V1".ljust(32, b"\0")
+"""Prefix of the digest of one message body."""
+DOMAIN_BATCH: Final = b"SIBYL_BATCH_V1".ljust(32, b"\0")
+"""Prefix of the value that the committee signs: a Merkle root of digests."""
+DOMAIN_MODEL: Final = b"SIBYL_MODEL_V1".ljust(32, b"\0")
+"""Prefix of a model id."""
+
+# merkle
+MERKLE_LEAF_PREFIX: Final = 0
+"""First byte of a hashed leaf. Source: RFC 9162 section 2.1.1."""
+MERKLE_NODE_PREFIX: Final = 1
+"""First byte of a hashed inner node. Source: RFC 9162 section 2.1.1."""
+MERKLE_MAX_DEPTH: Final = 16
+"""Longest branch accepted, in nodes (65,536 messages under one signature)."""
+
+# kind
+KIND_MESSAGE: Final = 1
+"""A user's message, delivered to IERC7786Recipient.receiveMessage. Source: ERC-7786."""
+KIND_INFERENCE_REQUEST: Final = 2
+"""Asks the committee; never delivered to a chain."""
+KIND_INFERENCE_RESULT: Final = 3
+"""The committee's answer to an inference request."""
+
+# policy
+POLICY_ATTESTED: Final = 1
+"""Each signer checked the ezkl proof; the chain checks the committee's signature."""
+POLICY_PROVEN: Final = 2
+"""The chain checks the ezkl proof itself; no signature."""
+POLICY_BOTH: Final = 3
+"""The chain checks the signature and the ezkl proof."""
+POLICY_RECOMPUTED: Final = 4
+"""Reserved: each signer recomputed the output, the proof comes on demand. Refused by this version."""
+
+# status
+STATUS_ANSWERED: Final = 0
+"""The payload carries outputs."""
+STATUS_UNKNOWN_MODEL: Final = 1
+"""Refused: no node of the committee holds this model. The fee goes back."""
+STATUS_WRONG_SHAPE: Final = 2
+"""Refused: the number of inputs is not the model's. The fee goes back."""
+STATUS_OUT_OF_RANGE: Final = 3
+"""Refused: an input lies outside the calibrated range. The fee goes back."""
+STATUS_INFERENCE_FAILED: Final = 4
+"""Refused: the model gave no valid output for these inputs. The fee goes back."""
+STATUS_UNSUPPORTED_POLICY: Final = 5
+"""Refused: a destination cannot check what the policy asks. The fee goes back."""
+
+# chain_type
+CHAIN_TYPE_EIP155: Final = 0
+"""EVM chains; the reference is the chain id. Source: ERC-7930, CAIP-350 eip155."""
+CHAIN_TYPE_SOLANA: Final = 2
+"""Solana; the reference is the 32-byte genesis hash. Source: ERC-7930, CAIP-350 solana."""
+
+# interop
+INTEROP_VERSION: Final = 1
+"""Version of an interoperable address. Source: ERC-7930."""
+
+# limits
+MAX_PAYLOAD_SIZE: Final = 16384
+"""Bytes of payload in one message."""
+MAX_INPUTS: Final = 1024
+"""Quantised inputs in one request."""
+MAX_OUTPUTS: Final = 64
+"""Quantised outputs in one result."""
+MAX_REMOTES: Final = 4
+"""Further destinations of one request, beside its origin."""
+MAX_SCALE: Final = 30
+"""Largest fixed-point scale, in bits after the point."""
+
+# solana_seed
+SEED_CONFIG: Final = b"config"
+"""Seeds of the configuration: [config]."""
+SEED_COMMITTEE: Final = b"committee"
+"""[committee, epoch u32 LE]."""
+SEED_MODEL: Final = b"model"
+"""[model, model id]."""
+SEED_PEER: Final = b"peer"
+"""[peer, origin hash = keccak256(body bytes 2..68)]."""
+SEED_OUTBOX: Final = b"outbox"
+"""[outbox, sequence u64 LE]."""
+SEED_INBOX: Final = b"inbox"
+"""[inbox, digest]."""
+SEED_REPLAY: Final = b"replay"
+"""[replay, origin hash, window u64 LE], window = sequence / REPLAY_WINDOW."""
+
+# solana_account
+ACCOUNT_CONFIG: Final = 1
+"""First byte of the configuration account."""
+ACCOUNT_COMMITTEE: Final = 2
+"""First byte of a committee account."""
+ACCOUNT_MODEL: Final = 3
+"""First byte of a model account."""
+ACCOUNT_PEER: Final = 4
+"""First byte of a peer account."""
+ACCOUNT_OUTBOX: Final = 5
+"""First byte of an outbox account (a posted message or request)."""
+ACCOUNT_INBOX: Final = 6
+"""First byte of an inbox account (a delivered message or result)."""
+ACCOUNT_REPLAY: Final = 7
+"""First byte of a replay bitmap account."""
+ACCOUNT_LAYOUT_VERSION: Final = 1
+"""Second byte of every account of the program."""
+
+# solana_outbox_state
+OUTBOX_POSTED: Final = 1
+"""A message without answer: stays for the readers."""
+OUTBOX_PENDING: Final = 2
+"""A request whose fee is escrowed."""
+OUTBOX_ANSWERED: Final = 3
+"""Answered; the fee went to the treasury."""
+OUTBOX_REFUSED: Final = 4
+"""Refused by a signed result; the fee went back to the requester."""
+
+# solana_instruction
+INSTRUCTION_INITIALISE: Final = 0
+"""Creates the configuration and the first committee."""
+INSTRUCTION_SET_COMMITTEE: Final = 1
+"""Authority: a further committee epoch, and the end of the old one."""
+INSTRUCTION_REGISTER_MODEL: Final = 2
+"""Authority: registers or changes a model."""
+INSTRUCTION_REGISTER_PEER: Final = 3
+"""Authority: trusts an origin gateway."""
+INSTRUCTION_SEND: Final = 4
+"""Posts a KIND_MESSAGE."""
+INSTRUCTION_REQUEST: Final = 5
+"""Posts a KIND_INFERENCE_REQUEST and escrows its fee."""
+INSTRUCTION_DELIVER: Final = 6
+"""Delivers one signed message."""
+INSTRUCTION_CLOSE_INBOX: Final = 7
+"""Gives an inbox account's rent back to who paid it."""
+INSTRUCTION_CLOSE_OUTBOX: Final = 8
+"""Gives an answered or expired outbox account's rent back to the sender."""
+INSTRUCTION_REFUND: Final = 9
+"""After the deadline: fee and rent of an unanswered request to the requester."""
+
+# solana_replay
+REPLAY_WINDOW: Final = 1024
+"""Sequences in one replay bitmap account (and bits in its bitmap)."""
+
+# layout body: The signed body of a message: this header, then the payload and nothing after it. Integers
+# big-endian.
+BODY_VERSION_OFFSET: Final = 0
+"""1 byte: PROTOCOL_VERSION."""
+BODY_KIND_OFFSET: Final = 1
+"""1 byte: KIND_*."""
+BODY_ORIGIN_CHAIN_TYPE_OFFSET: Final = 2
+"""2 bytes: CHAIN_TYPE_* of the origin."""
+BODY_ORIGIN_CHAIN_REFERENCE_OFFSET: Final = 4
+"""32 bytes: ERC-7930 chain reference, left-padded with zeros."""
+BODY_ORIGIN_GATEWAY_OFFSET: Final = 36
+"""32 bytes: gateway that posted the message or its request, left-padded."""
+BODY_DESTINATION_CHAIN_TYPE_OFFSET: Final = 68
+"""2 bytes: CHAIN_TYPE_* of the destination."""
+BODY_DESTINATION_CHAIN_REFERENCE_OFFSET: Final = 70
+"""32 bytes: ERC-7930 chain reference, left-padded with zeros."""
+BODY_DESTINATION_GATEWAY_OFFSET: Final = 102
+"""32 bytes: gateway that may deliver the message, left-padded."""
+BODY_SEQUENCE_OFFSET: Final = 134
+"""8 bytes: number of the post at the origin gateway, from 1; a result carries its request's."""
+BODY_SENDER_OFFSET: Final = 142
+"""32 bytes: account that posted (a result: the origin gateway), left-padded."""
+BODY_RECIPIENT_OFFSET: Final = 174
+"""32 bytes: account that receives (a request and a result: the destination gateway's oracle hub),
+left-padded."""
+BODY_EXPIRY_OFFSET: Final = 206
+"""8 bytes: last Unix second of the destination's clock at which it may be delivered; 0: never expires."""
+BODY_PAYLOAD_SIZE_OFFSET: Final = 214
+"""2 bytes: bytes of payload that follow."""
+BODY_SIZE: Final = 216
+"""The signed body of a message: this header, then the payload and nothing after it. Integers big-endian."""
+
+# layout request: Payload of KIND_INFERENCE_REQUEST: this header, then `remote_count` remotes, then
+# `input_count` inputs (int64 each).
+REQUEST_MODEL_ID_OFFSET: Final = 0
+"""32 bytes: registered model."""
+REQUEST_FEE_OFFSET: Final = 32
+"""16 bytes: escrowed fee in the origin's smallest unit (wei, lamports)."""
+REQUEST_CALLBACK_GAS_LIMIT_OFFSET: Final = 48
+"""4 bytes: gas for the consumer's callback on EVM destinations, in gas units."""
+REQUEST_POLICY_OFFSET: Final = 52
+"""1 byte: POLICY_* at the origin."""
+REQUEST_REMOTE_COUNT_OFFSET: Final = 53
+"""1 byte: number of remotes, at most MAX_REMOTES."""
+REQUEST_INPUT_COUNT_OFFSET: Final = 54
+"""2 bytes: number of inputs, 1 to MAX_INPUTS."""
+REQUEST_SIZE: Final = 56
+"""Payload of KIND_INFERENCE_REQUEST: this header, then `remote_count` remotes, then `input_count` inputs
+(int64 each)."""
+
+# layout remote: One further destination of a request.
+REMOTE_POLICY_OFFSET: Final = 0
+"""1 byte: POLICY_* at this destination."""
+REMOTE_CHAIN_TYPE_OFFSET: Final = 1
+"""2 bytes: CHAIN_TYPE_*."""
+REMOTE_CHAIN_REFERENCE_OFFSET: Final = 3
+"""32 bytes: ERC-7930 chain reference, left-padded."""
+REMOTE_GATEWAY_OFFSET: Final = 35
+"""32 bytes: gateway on that chain, left-padded."""
+REMOTE_HUB_OFFSET: Final = 67
+"""32 bytes: oracle hub on that chain (Solana: the program), left-padded."""
+REMOTE_CONSUMER_OFFSET: Final = 99
+"""32 bytes: account on that chain that the answer is for, left-padded."""
+REMOTE_SIZE: Final = 131
+"""One further destination of a request."""
+
+# layout result: Payload of KIND_INFERENCE_RESULT: this header, then `output_count` outputs (int64 each).
+RESULT_STATUS_OFFSET: Final = 0
+"""1 byte: STATUS_*; outputs only when STATUS_ANSWERED."""
+RESULT_POLICY_OFFSET: Final = 1
+"""1 byte: POLICY_* at this destination."""
+RESULT_MODEL_ID_OFFSET: Final = 2
+"""32 bytes: model that answered."""
+RESULT_REQUEST_ID_OFFSET: Final = 34
+"""32 bytes: digest of the request's body."""
+RESULT_INPUT_COMMITMENT_OFFSET: Final = 66
+"""32 bytes: keccak256 of the request's input bytes (8 per input, big-endian)."""
+RESULT_REQUESTER_OFFSET: Final = 98
+"""32 bytes: sender of the request on its origin, left-padded."""
+RESULT_CONSUMER_OFFSET: Final = 130
+"""32 bytes: account on this destination that the answer is for, left-padded."""
+RESULT_CALLBACK_GAS_LIMIT_OFFSET: Final = 162
+"""4 bytes: gas for the consumer's callback, in gas units."""
+RESULT_OUTPUT_SCALE_OFFSET: Final = 166
+"""1 byte: bits after the point: value = output / 2^output_scale."""
+RESULT_OUTPUT_COUNT_OFFSET: Final = 167
+"""1 byte: number of outputs, at most MAX_OUTPUTS."""
+RESULT_SIZE: Final = 168
+"""Payload of KIND_INFERENCE_RESULT: this header, then `output_count` outputs (int64 each)."""
+
+# layout config_account: Solana account [config].
+CONFIG_ACCOUNT_ACCOUNT_TYPE_OFFSET: Final = 0
+"""1 byte: ACCOUNT_CONFIG."""
+CONFIG_ACCOUNT_LAYOUT_VERSION_OFFSET: Final = 1
+"""1 byte: ACCOUNT_LAYOUT_VERSION."""
+CONFIG_ACCOUNT_BUMP_OFFSET: Final = 2
+"""1 byte: PDA bump."""
+CONFIG_ACCOUNT_RESERVED_OFFSET: Final = 3
+"""1 byte: zero."""
+CONFIG_ACCOUNT_CURRENT_EPOCH_OFFSET: Final = 4
+"""4 bytes: newest committee epoch, u32."""
+CONFIG_ACCOUNT_NEXT_SEQUENCE_OFFSET: Final = 8
+"""8 bytes: sequence of the next post, u64, from 1."""
+CONFIG_ACCOUNT_AUTHORITY_OFFSET: Final = 16
+"""32 bytes: governance account."""
+CONFIG_ACCOUNT_TREASURY_OFFSET: Final = 48
+"""32 bytes: account that fees go to."""
+CONFIG_ACCOUNT_CHAIN_REFERENCE_OFFSET: Final = 80
+"""32 bytes: genesis hash of this cluster."""
+CONFIG_ACCOUNT_SIZE: Final = 112
+"""Solana account [config]."""
+
+# layout committee_account: Solana account [committee, epoch].
+COMMITTEE_ACCOUNT_ACCOUNT_TYPE_OFFSET: Final = 0
+"""1 byte: ACCOUNT_COMMITTEE."""
+COMMITTEE_ACCOUNT_LAYOUT_VERSION_OFFSET: Final = 1
+"""1 byte: ACCOUNT_LAYOUT_VERSION."""
+COMMITTEE_ACCOUNT_BUMP_OFFSET: Final = 2
+"""1 byte: PDA bump."""
+COMMITTEE_ACCOUNT_GROUP_KEY_PARITY_OFFSET: Final = 3
+"""1 byte: parity of the group public key's y, 0 or 1."""
+COMMITTEE_ACCOUNT_EPOCH_OFFSET: Final = 4
+"""4 bytes: u32."""
+COMMITTEE_ACCOUNT_VALID_UNTIL_OFFSET: Final = 8
+"""8 bytes: last Unix second at which this epoch's signatures are taken, u64; 0: no end."""
+COMMITTEE_ACCOUNT_GROUP_KEY_X_OFFSET: Final = 16
+"""32 bytes: x of the group public key, big-endian."""
+COMMITTEE_ACCOUNT_SIZE: Final = 48
+"""Solana account [committee, epoch]."""
+
+# layout model_account: Solana account [model, model id].
+MODEL_ACCOUNT_ACCOUNT_TYPE_OFFSET: Final = 0
+"""1 byte: ACCOUNT_MODEL."""
+MODEL_ACCOUNT_LAYOUT_VERSION_OFFSET: Final = 1
+"""1 byte: ACCOUNT_LAYOUT_VERSION."""
+MODEL_ACCOUNT_BUMP_OFFSET: Final = 2
+"""1 byte: PDA bump."""
+MODEL_ACCOUNT_ACTIVE_OFFSET: Final = 3
+"""1 byte: 1: takes requests."""
+MODEL_ACCOUNT_INPUT_COUNT_OFFSET: Final = 4
+"""2 bytes: u16."""
+MODEL_ACCOUNT_OUTPUT_COUNT_OFFSET: Final = 6
+"""2 bytes: u16."""
+MODEL_ACCOUNT_INPUT_SCALE_OFFSET: Final = 8
+"""1 byte: bits after the point of an input."""
+MODEL_ACCOUNT_OUTPUT_SCALE_OFFSET: Final = 9
+"""1 byte: bits after the point of an output."""
+MODEL_ACCOUNT_RESERVED_OFFSET: Final = 10
+"""6 bytes: zero."""
+MODEL_ACCOUNT_INPUT_BOUND_OFFSET: Final = 16
+"""8 bytes: largest absolute value of a quantised input, u64, at most 2^63 - 1."""
+MODEL_ACCOUNT_PRICE_OFFSET: Final = 24
+"""8 bytes: least fee of a request in lamports, u64."""
+MODEL_ACCOUNT_MODEL_ID_OFFSET: Final = 32
+"""32 bytes: see DOMAIN_MODEL."""
+MODEL_ACCOUNT_SIZE: Final = 64
+"""Solana account [model, model id]."""
+
+# layout peer_account: Solana account [peer, origin hash].
+PEER_ACCOUNT_ACCOUNT_TYPE_OFFSET: Final = 0
+"""1 byte: ACCOUNT_PEER."""
+PEER_ACCOUNT_LAYOUT_VERSION_OFFSET: Final = 1
+"""1 byte: ACCOUNT_LAYOUT_VERSION."""
+PEER_ACCOUNT_BUMP_OFFSET: Final = 2
+"""1 byte: PDA bump."""
+PEER_ACCOUNT_ACTIVE_OFFSET: Final = 3
+"""1 byte: 1: messages of this origin are taken."""
+PEER_ACCOUNT_RESERVED_OFFSET: Final = 4
+"""2 bytes: zero."""
+PEER_ACCOUNT_ORIGIN_OFFSET: Final = 6
+"""66 bytes: chain type (2, big-endian), chain reference (32), gateway (32), as in a body."""
+PEER_ACCOUNT_SIZE: Final = 72
+"""Solana account [peer, origin hash]."""
+
+# layout outbox_account: Solana account [outbox, sequence]: this header, then the body.
+OUTBOX_ACCOUNT_ACCOUNT_TYPE_OFFSET: Final = 0
+"""1 byte: ACCOUNT_OUTBOX."""
+OUTBOX_ACCOUNT_LAYOUT_VERSION_OFFSET: Final = 1
+"""1 byte: ACCOUNT_LAYOUT_VERSION."""
+OUTBOX_ACCOUNT_BUMP_OFFSET: Final = 2
+"""1 byte: PDA bump."""
+OUTBOX_ACCOUNT_STATE_OFFSET: Final = 3
+"""1 byte: OUTBOX_*."""
+OUTBOX_ACCOUNT_BODY_SIZE_OFFSET: Final = 4
+"""4 bytes: bytes of body that follow, u32."""
+OUTBOX_ACCOUNT_SEQUENCE_OFFSET: Final = 8
+"""8 bytes: u64."""
+OUTBOX_ACCOUNT_FEE_OFFSET: Final = 16
+"""8 bytes: lamports escrowed beyond rent, u64."""
+OUTBOX_ACCOUNT_EXPIRY_OFFSET: Final = 24
+"""8 bytes: Unix seconds, u64."""
+OUTBOX_ACCOUNT_SENDER_OFFSET: Final = 32
+"""32 bytes: who posted, paid and gets the rent back."""
+OUTBOX_ACCOUNT_DIGEST_OFFSET: Final = 64
+"""32 bytes: digest of the body (a request's id)."""
+OUTBOX_ACCOUNT_SIZE: Final = 96
+"""Solana account [outbox, sequence]: this header, then the body."""
+
+# layout inbox_account: Solana account [inbox, digest]: this header, then the body.
+INBOX_ACCOUNT_ACCOUNT_TYPE_OFFSET: Final = 0
+"""1 byte: ACCOUNT_INBOX."""
+INBOX_ACCOUNT_LAYOUT_VERSION_OFFSET: Final = 1
+"""1 byte: ACCOUNT_LAYOUT_VERSION."""
+INBOX_ACCOUNT_BUMP_OFFSET: Final = 2
+"""1 byte: PDA bump."""
+INBOX_ACCOUNT_KIND_OFFSET: Final = 3
+"""1 byte: KIND_* of the body."""
+INBOX_ACCOUNT_BODY_SIZE_OFFSET: Final = 4
+"""4 bytes: bytes of body that follow, u32."""
+INBOX_ACCOUNT_DELIVERED_AT_OFFSET: Final = 8
+"""8 bytes: Unix seconds of the delivery, u64."""
+INBOX_ACCOUNT_EPOCH_OFFSET: Final = 16
+"""4 bytes: committee epoch whose signature was checked, u32."""
+INBOX_ACCOUNT_RESERVED_OFFSET: Final = 20
+"""4 bytes: zero."""
+INBOX_ACCOUNT_PAYER_OFFSET: Final = 24
+"""32 bytes: who paid the rent and gets it back."""
+INBOX_ACCOUNT_DIGEST_OFFSET: Final = 56
+"""32 bytes: digest of the body."""
+INBOX_ACCOUNT_SIZE: Final = 88
+"""Solana account [inbox, digest]: this header, then the body."""
+
+# layout replay_account: Solana account [replay, origin hash, window].
+REPLAY_ACCOUNT_ACCOUNT_TYPE_OFFSET: Final = 0
+"""1 byte: ACCOUNT_REPLAY."""
+REPLAY_ACCOUNT_LAYOUT_VERSION_OFFSET: Final = 1
+"""1 byte: ACCOUNT_LAYOUT_VERSION."""
+REPLAY_ACCOUNT_BUMP_OFFSET: Final = 2
+"""1 byte: PDA bump."""
+REPLAY_ACCOUNT_RESERVED_OFFSET: Final = 3
+"""5 bytes: zero."""
+REPLAY_ACCOUNT_WINDOW_OFFSET: Final = 8
+"""8 bytes: u64."""
+REPLAY_ACCOUNT_BITMAP_OFFSET: Final = 16
+"""128 bytes: bit sequence % REPLAY_WINDOW is set once delivered; bit i is bit i % 8 of byte i / 8."""
+REPLAY_ACCOUNT_SIZE: Final = 144
+"""Solana account [replay, origin hash, window]."""
