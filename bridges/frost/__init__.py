@@ -1,0 +1,5 @@
+"""RFC 9591 FROST(secp256k1, SHA-256): the committee's threshold signature.
+
+Layers, each importing only those before it: `errors`, `group`, `ciphersuite`, `keygen`, `signing`, `coordinator` (pure);
+`keystore`, `transport`, `session` (files, sockets and clocks). Nothing here imports another bridge.
+"""

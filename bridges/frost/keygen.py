@@ -1,0 +1,181 @@
+"""The committee's key material: the group public key, verifying shares, and one participant's signing share.
+
+Guarantees: a `GroupPublicKey` has x below the group's order, as the verifiers on both chains need; a `PublicKeyPackage` has
+all its verifying shares on one polynomial of degree t-1 through the group key; a `KeyShare` fits its package. Whatever
+made a key is recorded in `origin`: `deal` is RFC 9591 appendix C's trusted dealer, which sees the whole secret and is for the
+devnet command and tests alone. Distributed key generation belongs beside it in this module, with `origin="dkg"`.
+Does not store keys (`keystore`) and draws no randomness of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from bridges.frost.errors import DecodeError, GroupError, KeyMaterialError
+from bridges.frost.group import (
+    MAX_PARTICIPANTS,
+    ORDER,
+    UNIFORM_BYTES,
+    Identifier,
+    Point,
+    Scalar,
+    SecretScalar,
+    identifier,
+    point_sum,
+)
+
+Randomness = Callable[[int], bytes]
+"""Draws that many uniform bytes; `os.urandom` everywhere but in tests and vectors."""
+
+
+class Origin(StrEnum):
+    """How a key came to be."""
+
+    DEALER = "dealer"
+    DKG = "dkg"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPublicKey:
+    """The committee's public key P, with P.x < n: ecrecover and sol_secp256k1_recover take P.x as the `r` of a signature."""
+
+    point: Point
+
+    def __post_init__(self) -> None:
+        if self.x >= ORDER:
+            raise DecodeError("A group public key's x coordinate must be below the group's order; make another key.")
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> GroupPublicKey:
+        """33 bytes compressed. Raises DecodeError off the curve, for the identity, and for x ≥ n."""
+        return cls(Point.from_bytes(data))
+
+    def to_bytes(self) -> bytes:
+        """33 bytes compressed."""
+        return self.point.to_bytes()
+
+    @property
+    def x(self) -> int:
+        """The x coordinate, below n."""
+        return int.from_bytes(self.point.encoded[1:], "big")
+
+    @property
+    def parity(self) -> int:
+        """0 if y is even, 1 if it is odd."""
+        return self.point.encoded[0] & 1
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKeyPackage:
+    """What everybody knows of one committee's key. `verifying_shares` has an entry for each participant."""
+
+    group_public_key: GroupPublicKey
+    threshold: int
+    verifying_shares: Mapping[Identifier, Point]
+    origin: Origin
+
+    def __post_init__(self) -> None:
+        shares = {identifier(i): self.verifying_shares[i] for i in sorted(self.verifying_shares)}
+        object.__setattr__(self, "verifying_shares", MappingProxyType(shares))
+        if not 2 <= self.threshold <= len(shares) <= MAX_PARTICIPANTS:
+            raise KeyMaterialError(
+                f"A threshold of {self.threshold} does not fit {len(shares)} participants; it must be 2 to their number."
+            )
+        try:
+            self._check_one_polynomial()
+        except GroupError as error:
+            raise KeyMaterialError(f"The verifying shares cannot belong to one key: {error}") from error
+
+    def _check_one_polynomial(self) -> None:
+        members = list(self.verifying_shares)
+        base = members[: self.threshold]
+        if self._interpolated(base, 0) != self.group_public_key.point:
+            raise KeyMaterialError("The verifying shares do not add up to the group public key.")
+        for other in members[self.threshold :]:
+            if self._interpolated(base, other) != self.verifying_shares[other]:
+                raise KeyMaterialError(
+                    f"The verifying share of participant {other} is not on the polynomial of the others.", (other,)
+                )
+
+    def _interpolated(self, base: list[Identifier], at: int) -> Point:
+        return point_sum([self.verifying_shares[i].times(lagrange_coefficient(i, base, at)) for i in base])
+
+    @property
+    def participants(self) -> tuple[Identifier, ...]:
+        """All identifiers, ascending."""
+        return tuple(self.verifying_shares)
+
+    def verifying_share(self, who: Identifier) -> Point:
+        """Raises KeyMaterialError for somebody outside the committee."""
+        try:
+            return self.verifying_shares[who]
+        except KeyError:
+            raise KeyMaterialError(f"Participant {who} is not a member of this committee.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyShare:
+    """One participant's signing share beside the public package. The share is redacted in repr."""
+
+    identifier: Identifier
+    signing_share: SecretScalar = field(repr=False)
+    public: PublicKeyPackage
+
+    def __post_init__(self) -> None:
+        if self.signing_share.public_point() != self.public.verifying_share(self.identifier):
+            raise KeyMaterialError(
+                f"The signing share does not match participant {self.identifier}'s verifying share; restore the right key file."
+            )
+
+
+def lagrange_coefficient(who: Identifier, among: list[Identifier] | tuple[Identifier, ...], at: int = 0) -> Scalar:
+    """RFC 9591 §4.2 derive_interpolating_value, evaluated at `at`. Raises KeyMaterialError on a duplicate or an absence."""
+    if who not in among or len(set(among)) != len(among):
+        raise KeyMaterialError("Interpolation needs distinct identifiers that include the participant's own.")
+    numerator, denominator = 1, 1
+    for other in among:
+        if other != who:
+            numerator = numerator * (other - at) % ORDER
+            denominator = denominator * (other - who) % ORDER
+    return Scalar(numerator * pow(denominator, -1, ORDER) % ORDER)
+
+
+def deal(participants: int, threshold: int, randomness: Randomness) -> tuple[KeyShare, ...]:
+    """Split a fresh key among identifiers 1..participants (RFC 9591 appendix C). DEVNET AND TESTS ONLY.
+
+    Draws again until the group key's x is below n. Raises KeyMaterialError for a threshold that does not fit.
+    """
+    if not 2 <= threshold <= participants <= MAX_PARTICIPANTS:
+        raise KeyMaterialError(f"A threshold of {threshold} does not fit {participants} participants.")
+    while True:
+        secret = _random_scalar(randomness)
+        try:
+            GroupPublicKey(secret.public_point())
+        except DecodeError:
+            continue
+        coefficients = [_random_scalar(randomness) for _ in range(threshold - 1)]
+        return deal_secret(secret, coefficients, participants)
+
+
+def deal_secret(secret: SecretScalar, coefficients: list[SecretScalar], participants: int) -> tuple[KeyShare, ...]:
+    """Split a given secret over a given polynomial, coefficients lowest degree first; wipes them all. DEVNET AND TESTS ONLY."""
+    group = GroupPublicKey(secret.public_point())
+    shares: dict[Identifier, SecretScalar] = {}
+    for i in range(1, participants + 1):
+        value = coefficients[-1].copy()
+        for coefficient in (*reversed(coefficients[:-1]), secret):
+            value.times(Scalar(i))
+            value.plus(coefficient)
+        shares[identifier(i)] = value
+    for spent in (secret, *coefficients):
+        spent.wipe()
+    verifying = {who: share.public_point() for who, share in shares.items()}
+    public = PublicKeyPackage(group, len(coefficients) + 1, verifying, Origin.DEALER)
+    return tuple(KeyShare(who, share, public) for who, share in shares.items())
+
+
+def _random_scalar(randomness: Randomness) -> SecretScalar:
+    return SecretScalar.from_uniform(randomness(UNIFORM_BYTES))
