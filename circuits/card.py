@@ -1,0 +1,141 @@
+"""The model card (`card.toml`): what a model is for, what its numbers mean, and how far to trust them.
+
+A card is written by the model's build from what it measured, and read back here. Nothing in it is needed to check a proof.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomlkit
+
+from circuits.errors import ModelError
+from oracle.protocol.encoding import quantise
+
+
+@dataclass(frozen=True, slots=True)
+class InputFeature:
+    """One input: a consumer sends (raw - mean) / scale, in fixed point."""
+
+    name: str
+    mean: float
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the build measured on rows that the training never saw."""
+
+    heldout_rows: int
+    accuracy: float
+    """Share of held-out rows whose quantised output gives the true label."""
+    error_max: float
+    """Largest |quantised - float| output."""
+    error_mean: float
+    decision_flips: int
+    """Rows that the quantised output labels otherwise than the float output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A parsed card."""
+
+    name: str
+    version: str
+    description: str
+    licence: str
+    data_source: str
+    data_licence: str
+    inputs: tuple[InputFeature, ...]
+    output_meaning: str
+    labels: tuple[str, str]
+    """Label of a logit ≤ 0, label of a logit > 0."""
+    input_range: float
+    """Largest |standardised input| for which the circuit is shown to work."""
+    error_bound: float
+    """No input within range differs more between float and circuit: derived from the weights, not measured."""
+    measured: Measured
+
+    def label(self, logit: float) -> str:
+        """The label that an output stands for."""
+        return self.labels[1] if logit > 0 else self.labels[0]
+
+    def quantise_raw(self, raw: Mapping[str, float], scale: int) -> tuple[int, ...]:
+        """Inputs of a request from raw features by name.
+
+        Raises ModelError naming a feature that is missing or unknown, EncodeError naming one that is not finite or out of range.
+        """
+        names = [feature.name for feature in self.inputs]
+        if missing := [name for name in names if name not in raw]:
+            raise ModelError(f"The model {self.name} needs the feature “{missing[0]}”; it takes {', '.join(names)}.")
+        if unknown := [name for name in raw if name not in names]:
+            raise ModelError(f"The model {self.name} has no feature “{unknown[0]}”; it takes {', '.join(names)}.")
+        row = [(raw[feature.name] - feature.mean) / feature.scale for feature in self.inputs]
+        return quantise(row, scale, bound=int(self.input_range * 2**scale), names=names)
+
+
+def write_card(card: Card, path: Path) -> None:
+    """Write a card as TOML."""
+    document = tomlkit.document()
+    for name in ("name", "version", "description", "licence"):
+        document[name] = getattr(card, name)
+    document["data"] = {"source": card.data_source, "licence": card.data_licence}
+    document["output"] = {"meaning": card.output_meaning, "labels": list(card.labels), "error_bound": card.error_bound}
+    measured = card.measured
+    document["measured"] = {name: getattr(measured, name) for name in Measured.__dataclass_fields__}
+    table = tomlkit.table()
+    table["range"] = card.input_range
+    table["meaning"] = "each input is (raw - mean) / scale, sent as fixed point"
+    features = tomlkit.aot()
+    for feature in card.inputs:
+        features.append(tomlkit.item({"name": feature.name, "mean": feature.mean, "scale": feature.scale}))
+    table["features"] = features
+    document["input"] = table
+    path.write_text(tomlkit.dumps(document))
+
+
+def read_card(path: Path) -> Card:
+    """Read a card. Raises ModelError naming the file and what is wrong with it."""
+    try:
+        found = tomllib.loads(path.read_text())
+        return Card(
+            name=found["name"],
+            version=found["version"],
+            description=found["description"],
+            licence=found["licence"],
+            data_source=found["data"]["source"],
+            data_licence=found["data"]["licence"],
+            inputs=tuple(InputFeature(f["name"], f["mean"], f["scale"]) for f in found["input"]["features"]),
+            output_meaning=found["output"]["meaning"],
+            labels=(found["output"]["labels"][0], found["output"]["labels"][1]),
+            input_range=found["input"]["range"],
+            error_bound=found["output"]["error_bound"],
+            measured=Measured(**found["measured"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise ModelError(f"The model card {path} cannot be read: {error!r}.") from error
+
+
+def heldout_rows(path: Path) -> tuple["HeldoutRow", ...]:
+    """Read a model's `heldout.json`. Raises ModelError when it is not what a build writes."""
+    try:
+        return tuple(
+            HeldoutRow(row["row"], row["label"], tuple(row["inputs"]), dict(row["raw"]))
+            for row in json.loads(path.read_bytes())
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"The held-out rows {path} cannot be read: {error!r}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class HeldoutRow:
+    """One row that the training never saw."""
+
+    row: int
+    """Its number in the data set (a patient's index)."""
+    label: str
+    inputs: tuple[int, ...]
+    """As a request carries them."""
+    raw: dict[str, float]

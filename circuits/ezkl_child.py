@@ -1,0 +1,113 @@
+"""One ezkl call in a process of its own (`python -m circuits.ezkl_child`): a JSON job on stdin, a JSON reply on stdout.
+
+ezkl may panic, hang or hold the interpreter's lock, so the builder never calls it in its own process. Not for the node's run-time jobs:
+those go through `circuits.pool`.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TypedDict
+
+import ezkl
+
+from circuits.field import from_ezkl_hex
+
+_NO_SOLC = "svm error"
+"""ezkl writes the .sol, then looks for a solc of its own and fails; the contract is compiled by the project's pinned compiler."""
+
+
+class Job(TypedDict, total=False):
+    """Arguments of a step; paths are file names in `directory`."""
+
+    step: str
+    directory: str
+    run_args: dict[str, str | int | bool | list[int]]
+    srs: str
+    logrows: int
+    rows: list[list[float]]
+
+
+def _settings(job: Job) -> object:
+    run_args = ezkl.PyRunArgs()
+    for name, value in job["run_args"].items():
+        setattr(run_args, name, tuple(value) if isinstance(value, list) else value)
+    return ezkl.gen_settings("model.onnx", "settings.json", py_run_args=run_args)
+
+
+def _compile(_job: Job) -> object:
+    return ezkl.compile_circuit("model.onnx", "network.compiled", "settings.json")
+
+
+def _srs(job: Job) -> object:
+    ezkl.gen_srs("kzg.srs", job["logrows"])
+    return True
+
+
+def _setup(job: Job) -> object:
+    return ezkl.setup("network.compiled", "vk.key", "pk.key", job["srs"], None, False)
+
+
+def _verifier(job: Job) -> object:
+    async def create() -> None:
+        try:
+            await ezkl.create_evm_verifier("vk.key", "settings.json", "verifier.sol", "verifier.abi", job["srs"], False)
+        except RuntimeError as error:
+            if _NO_SOLC not in str(error):
+                raise
+
+    asyncio.run(create())
+    return Path("verifier.sol").is_file()
+
+
+def _vka(job: Job) -> object:
+    async def create() -> bool:
+        return bool(await ezkl.create_evm_vka("vk.key", "settings.json", "vka.bin", job["srs"]))
+
+    return asyncio.run(create())
+
+
+def _witness(job: Job) -> object:
+    outputs = []
+    for row in job["rows"]:
+        witness = ezkl.gen_witness(json.dumps({"input_data": [row]}), "network.compiled", None, None, None)
+        outputs.append([from_ezkl_hex(felt) for felt in witness["outputs"][0]])
+    return outputs
+
+
+def _prove(job: Job) -> object:
+    ezkl.gen_witness(json.dumps({"input_data": [job["rows"][0]]}), "network.compiled", "sample.witness", None, None)
+    ezkl.prove("sample.witness", "network.compiled", "pk.key", "sample.proof", job["srs"])
+    good = ezkl.verify("sample.proof", "settings.json", "vk.key", job["srs"], False)
+    length = len(json.loads(Path("sample.proof").read_bytes())["proof"])
+    for name in ("sample.witness", "sample.proof"):
+        Path(name).unlink()
+    return length if good is True else 0
+
+
+STEPS = {
+    "settings": _settings,
+    "compile": _compile,
+    "srs": _srs,
+    "setup": _setup,
+    "verifier": _verifier,
+    "vka": _vka,
+    "witness": _witness,
+    "prove": _prove,
+}
+
+
+def main() -> None:
+    """Run the job on stdin in its directory."""
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what ezkl prints must not mix with the reply
+    job: Job = json.loads(sys.stdin.read())
+    os.chdir(job["directory"])
+    json.dump(STEPS[job["step"]](job), replies)
+    replies.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The models that Sibyl ships with, each a seeded build script."""

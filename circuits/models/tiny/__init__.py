@@ -1,0 +1,1 @@
+"""A two-feature model for tests and first steps."""

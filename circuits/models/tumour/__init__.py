@@ -1,0 +1,1 @@
+"""A tumour classifier for the Wisconsin diagnostic data."""
