@@ -1,0 +1,164 @@
+"""The journal keeps what it was given, in order, and says so when it cannot."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from oracle.errors import JournalError
+from oracle.journal import Journal
+from oracle.pipeline import Attested, Confirmed, Delivered, Event, Expired, Inferred, Millis, Observed, Pipeline, Proved
+from oracle.ports import Cursor, GroupAttestation
+from oracle.protocol.message import Outcome
+from oracle.protocol.types import CommitteeEpoch, Status
+from tests.support.samples import evm_request, plain_message
+
+
+def history() -> tuple[Event, ...]:
+    """Every kind of event, as a real request and an expired one make them."""
+    request, other = evm_request(sequence=1), evm_request(sequence=2)
+    outcome = Outcome(Status.ANSWERED, (-5,), 13)
+    events: list[Event] = [
+        Observed(request, Millis(1)),
+        Inferred(request.digest, outcome, Millis(2)),
+        Proved(request.digest, b"p" * 32, 3, Millis(3)),
+    ]
+    pipeline = Pipeline()
+    for event in events:
+        pipeline.apply(event)
+    work = pipeline.work(request.digest)
+    assert work is not None
+    signed = GroupAttestation(CommitteeEpoch(1), b"s" * 65, work.to_sign)
+    events.append(Attested(request.digest, signed, Millis(4)))
+    for digest in work.deliverables:
+        events += [Delivered(request.digest, digest, Millis(5)), Confirmed(request.digest, digest, Millis(6))]
+    events += [
+        Observed(plain_message(sequence=3), Millis(7)),
+        Observed(other, Millis(8)),
+        Expired(other.digest, Millis(9)),
+    ]
+    return tuple(events)
+
+
+def test_journal__every_kind_of_event__comes_back_in_order(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    for event in history():
+        journal.append((event,))
+    journal.close()
+    assert tuple(Journal(tmp_path / "journal.sqlite").replay()) == history()
+
+
+def test_journal__append_after_replay__continues_the_checksums(tmp_path: Path) -> None:
+    first = Journal(tmp_path / "j")
+    first.append(history()[:3])
+    first.close()
+    second = Journal(tmp_path / "j")
+    list(second.replay())
+    second.append(history()[3:])
+    second.close()
+    assert tuple(Journal(tmp_path / "j").replay()) == history()
+
+
+def test_journal__new_file__is_private(tmp_path: Path) -> None:
+    Journal(tmp_path / "j")
+    assert (tmp_path / "j").stat().st_mode & 0o777 == 0o600
+
+
+def test_journal__cursor__is_written_with_its_events(tmp_path: Path) -> None:
+    origin = plain_message(sequence=1).origin
+    journal = Journal(tmp_path / "j")
+    assert journal.cursor(origin) == 0
+    journal.append(history()[:1], (origin, Cursor(17)))
+    journal.append((), (origin, Cursor(18)))
+    journal.close()
+    assert Journal(tmp_path / "j").cursor(origin) == 18
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE events SET body = replace(body, '\"at\":2', '\"at\":3') WHERE id = 2",
+        "DELETE FROM events WHERE id = 2",
+        "UPDATE events SET id = 100 WHERE id = 1",
+        "UPDATE events SET kind = 'Expired' WHERE id = 4",
+    ],
+)
+def test_journal__row_changed_lost_or_moved__is_named(tmp_path: Path, damage: str) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.append(history())
+    journal.close()
+    with sqlite3.connect(tmp_path / "j") as db:
+        assert db.execute(damage).rowcount == 1
+    db.close()
+    with pytest.raises(JournalError, match=r"damaged .*event"):
+        list(Journal(tmp_path / "j").replay())
+
+
+def test_journal__not_a_database__says_so(tmp_path: Path) -> None:
+    (tmp_path / "j").write_bytes(b"not a database" * 100)
+    with pytest.raises(JournalError, match="damaged"):
+        Journal(tmp_path / "j")
+
+
+def test_journal__truncated_file__says_so(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.append(history())
+    journal.close()
+    data = (tmp_path / "j").read_bytes()
+    (tmp_path / "j").write_bytes(data[: len(data) // 2])
+    with pytest.raises(JournalError, match="damaged"):
+        list(Journal(tmp_path / "j").replay())
+
+
+def test_journal__already_open__names_the_other_process(tmp_path: Path) -> None:
+    held = Journal(tmp_path / "j")
+    held.append(history()[:1])
+    with pytest.raises(JournalError, match="in use by another process"):
+        Journal(tmp_path / "j")
+
+
+def test_journal__other_schema__names_both_versions(tmp_path: Path) -> None:
+    Journal(tmp_path / "j").close()
+    with sqlite3.connect(tmp_path / "j") as db:
+        db.execute("UPDATE meta SET value = '99' WHERE name = 'schema'")
+    db.close()
+    with pytest.raises(JournalError, match="schema 99, this program writes 1"):
+        Journal(tmp_path / "j")
+
+
+def test_journal__journal_of_another_member__is_refused(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.identify("member 1")
+    journal.identify("member 1")
+    with pytest.raises(JournalError, match="belongs to member 1, but this node is member 2"):
+        journal.identify("member 2")
+
+
+def test_journal__directory_cannot_be_made__says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JournalError, match="cannot be opened"):
+        Journal(tmp_path / "file" / "j")
+
+
+def test_journal__disk_full__writes_nothing_and_goes_on_later(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.append(history()[:2])
+    journal.limit_pages(1)
+    origin = plain_message(sequence=1).origin
+    many = tuple(Observed(plain_message(sequence=n, payload=b"x" * 4000), Millis(9)) for n in range(1, 20))
+    with pytest.raises(JournalError, match="full"):
+        journal.append(many, (origin, Cursor(5)))
+    journal.limit_pages(1 << 30)
+    assert journal.cursor(origin) == 0
+    journal.append(history()[2:3])
+    journal.close()
+    assert tuple(Journal(tmp_path / "j").replay()) == history()[:3]
+
+
+def test_journal__proof__is_kept_by_its_hash(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    proof_id = journal.save_proof(b"proof", 1.5)
+    assert journal.save_proof(b"proof") == proof_id
+    assert journal.proof(proof_id) == (b"proof", 1.5)
+    with pytest.raises(JournalError, match="holds no proof"):
+        journal.proof(b"x" * 32)

@@ -1,0 +1,286 @@
+"""The pipeline's rules (oracle/pipeline.py, rules 1 to 3), transition by transition."""
+
+import pytest
+
+from oracle.errors import NotAuthorised
+from oracle.pipeline import (
+    Attested,
+    Check,
+    Confirmed,
+    Delivered,
+    Effect,
+    Event,
+    Expire,
+    Expired,
+    IllegalTransition,
+    Infer,
+    Inferred,
+    Member,
+    Millis,
+    Observed,
+    Pipeline,
+    Prove,
+    Proved,
+    Sign,
+    Stage,
+    Submit,
+    Takeover,
+)
+from oracle.ports import GroupAttestation
+from oracle.protocol.errors import DecodeError
+from oracle.protocol.hashing import batch_signing_hash
+from oracle.protocol.message import Message, Outcome, result_messages
+from oracle.protocol.quorum import duty_order
+from oracle.protocol.types import CommitteeEpoch, Digest, Kind, Policy, Status
+from tests.support.samples import DEADLINE, EVM, SOLANA, evm_request, plain_message
+
+COMMITTEE = (1, 2, 3, 4)
+TAKEOVER = Takeover(prove=1000, sign=100, submit=10, expiry_grace=5000)
+ANSWER = Outcome(Status.ANSWERED, (-77,), 13)
+REFUSAL = Outcome(Status.OUT_OF_RANGE)
+
+
+def at(time: int) -> Millis:
+    return Millis(time)
+
+
+def member(identifier: int) -> Member:
+    return Member(identifier, COMMITTEE, frozenset({EVM, SOLANA}), TAKEOVER)
+
+
+def reach(*events: Event) -> Pipeline:
+    pipeline = Pipeline()
+    for event in events:
+        pipeline.apply(event)
+    return pipeline
+
+
+def attested(request: Message, pipeline: Pipeline, time: int) -> Attested:
+    work = pipeline.work(request.digest)
+    assert work is not None
+    return Attested(request.digest, GroupAttestation(CommitteeEpoch(1), b"\2" * 65, work.to_sign), at(time))
+
+
+def proved(request: Message, time: int = 0, prover: int = 1) -> tuple[Event, ...]:
+    return (
+        Observed(request, at(time)),
+        Inferred(request.digest, ANSWER, at(time)),
+        Proved(request.digest, b"p" * 32, prover, at(time)),
+    )
+
+
+def all_due(pipeline: Pipeline, time: int) -> dict[int, list[Effect]]:
+    return {i: pipeline.due(member(i), at(time)) for i in COMMITTEE}
+
+
+def test_pipeline__request__walks_every_stage_to_confirmed() -> None:
+    request = evm_request()
+    pipeline = Pipeline()
+    home, remote = (message.digest for message in result_messages(request, ANSWER))
+    steps: list[tuple[Event, Stage]] = [
+        (Observed(request, at(0)), Stage.OBSERVED),
+        (Inferred(request.digest, ANSWER, at(1)), Stage.INFERRED),
+        (Proved(request.digest, b"p" * 32, 2, at(2)), Stage.PROVED),
+    ]
+    for event, stage in steps:
+        assert pipeline.apply(event).stage is stage
+    assert pipeline.apply(attested(request, pipeline, 3)).stage is Stage.ATTESTED
+    assert pipeline.apply(Delivered(request.digest, home, at(4))).stage is Stage.ATTESTED
+    assert pipeline.apply(Delivered(request.digest, remote, at(5))).stage is Stage.DELIVERED
+    assert pipeline.apply(Confirmed(request.digest, remote, at(6))).stage is Stage.DELIVERED
+    assert pipeline.apply(Confirmed(request.digest, home, at(7))).stage is Stage.CONFIRMED
+    assert not list(pipeline.open_works())
+    assert all_due(pipeline, 10**9) == {1: [], 2: [], 3: [], 4: []}
+
+
+def test_pipeline__repeated_event__changes_nothing() -> None:
+    request = evm_request()
+    events = proved(request)
+    pipeline = reach(*events)
+    before = pipeline.work(request.digest)
+    for event in events:
+        assert pipeline.apply(event) is before
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Inferred(evm_request().digest, REFUSAL, at(5)),
+        Inferred(evm_request().digest, Outcome(Status.ANSWERED, (-76,), 13), at(5)),
+        Attested(evm_request().digest, GroupAttestation(CommitteeEpoch(1), b"", (Digest(b"x" * 32),)), at(5)),
+        Delivered(evm_request().digest, Digest(b"x" * 32), at(5)),
+        Confirmed(evm_request().digest, evm_request().digest, at(5)),
+        Proved(plain_message().digest, b"p" * 32, 1, at(5)),
+        Inferred(plain_message().digest, ANSWER, at(5)),
+        Delivered(Digest(b"unknown".ljust(32)), Digest(b"x" * 32), at(5)),
+    ],
+)
+def test_pipeline__contradiction__raises_and_nothing_happens(event: Event) -> None:
+    pipeline = reach(*proved(evm_request()), Observed(plain_message(), at(0)))
+    before = list(pipeline.works())
+    with pytest.raises(IllegalTransition):
+        pipeline.apply(event)
+    assert list(pipeline.works()) == before
+
+
+def test_pipeline__signature_before_own_inference__does_not_count() -> None:
+    request = evm_request()
+    digests = tuple(message.digest for message in result_messages(request, ANSWER))
+    early = Attested(request.digest, GroupAttestation(CommitteeEpoch(1), b"", digests), at(1))
+    for pipeline in (reach(Observed(request, at(0))), reach(*proved(request)[:2])):
+        with pytest.raises(IllegalTransition, match="itself reached"):
+            pipeline.apply(early)
+
+
+def test_pipeline__proof_of_a_refused_request__is_illegal() -> None:
+    request = evm_request()
+    pipeline = reach(Observed(request, at(0)), Inferred(request.digest, REFUSAL, at(1)))
+    with pytest.raises(IllegalTransition):
+        pipeline.apply(Proved(request.digest, b"p" * 32, 1, at(2)))
+
+
+def test_pipeline__result_posted_by_a_gateway__is_illegal() -> None:
+    (result, _) = result_messages(evm_request(), ANSWER)
+    with pytest.raises(IllegalTransition):
+        Pipeline().apply(Observed(result, at(0)))
+
+
+def test_pipeline__malformed_request__is_a_decode_error() -> None:
+    request = evm_request()
+    broken = Message(
+        Kind.INFERENCE_REQUEST, EVM, EVM, request.sequence, request.sender, request.recipient, DEADLINE, b"short"
+    )
+    with pytest.raises(DecodeError):
+        Pipeline().apply(Observed(broken, at(0)))
+
+
+def test_due__fresh_request__everyone_infers() -> None:
+    request = evm_request()
+    assert all_due(reach(Observed(request, at(0))), 0) == {i: [Infer(request.digest)] for i in COMMITTEE}
+
+
+def test_due__inferred__one_proves_and_the_next_takes_over_after_each_deadline() -> None:
+    request = evm_request()
+    pipeline = reach(*proved(request)[:2])
+    order = duty_order(COMMITTEE, request.digest, "prove")
+    for elapsed in range(len(COMMITTEE)):
+        provers = {i for i, effects in all_due(pipeline, 1000 * elapsed).items() if Prove(request.digest) in effects}
+        assert provers == set(order[: elapsed + 1])
+
+
+def test_due__proved__its_prover_asks_for_signatures_first() -> None:
+    request = evm_request()
+    for prover in COMMITTEE:
+        pipeline = reach(*proved(request, prover=prover))
+        assert {i for i, effects in all_due(pipeline, 0).items() if Sign(request.digest) in effects} == {prover}
+        late = all_due(pipeline, 300)
+        assert all(Sign(request.digest) in effects for effects in late.values())
+
+
+def test_due__refused__is_signed_without_proof() -> None:
+    request = evm_request(policy=Policy.PROVEN, remotes=())
+    pipeline = reach(Observed(request, at(0)), Inferred(request.digest, REFUSAL, at(0)))
+    effects = [effect for effects in all_due(pipeline, 0).values() for effect in effects]
+    assert effects.count(Sign(request.digest)) == 1
+    assert Prove(request.digest) not in effects
+
+
+def test_due__proven__is_submitted_without_signature() -> None:
+    request = evm_request(policy=Policy.PROVEN, remotes=())
+    pipeline = reach(*proved(request))
+    (result,) = result_messages(request, ANSWER)
+    effects = [effect for effects in all_due(pipeline, 0).values() for effect in effects]
+    assert effects.count(Submit(request.digest, result.digest)) == 1
+    assert Sign(request.digest) not in effects
+
+
+def test_due__attested__each_destination_has_one_submitter_and_then_all() -> None:
+    request = evm_request()
+    pipeline = reach(*proved(request))
+    pipeline.apply(attested(request, pipeline, 0))
+    for message in result_messages(request, ANSWER):
+        submit = Submit(request.digest, message.digest)
+        (first, *_) = duty_order(COMMITTEE, message.digest, "submit")
+        assert [i for i, effects in all_due(pipeline, 0).items() if submit in effects] == [first]
+        assert all(submit in effects for effects in all_due(pipeline, 30).values())
+
+
+def test_due__delivered__is_watched_until_final() -> None:
+    request = evm_request()
+    pipeline = reach(*proved(request))
+    pipeline.apply(attested(request, pipeline, 0))
+    (home, remote) = (message.digest for message in result_messages(request, ANSWER))
+    pipeline.apply(Delivered(request.digest, home, at(0)))
+    pipeline.apply(Confirmed(request.digest, remote, at(0)))
+    assert all_due(pipeline, 10**6) == {i: [Check(request.digest, home)] for i in COMMITTEE}
+
+
+def test_due__destination_that_this_node_cannot_reach__is_left_out() -> None:
+    message = plain_message()
+    pipeline = reach(Observed(message, at(0)))
+    pipeline.apply(attested(message, pipeline, 0))
+    cut_off = Member(1, COMMITTEE, frozenset({EVM}), TAKEOVER)
+    assert pipeline.due(cut_off, at(10**6)) == []
+
+
+def test_due__deadline_passed__nothing_is_begun_and_the_work_closes_after_grace() -> None:
+    request = evm_request()
+    deadline = DEADLINE * 1000
+    pipeline = reach(Observed(request, at(0)))
+    assert pipeline.due(member(1), at(deadline)) == [Infer(request.digest)]
+    assert pipeline.due(member(1), at(deadline + 1)) == []
+    assert pipeline.due(member(1), at(deadline + 5001)) == [Expire(request.digest)]
+    assert pipeline.apply(Expired(request.digest, at(deadline + 5001))).stage is Stage.EXPIRED
+    assert not list(pipeline.open_works())
+
+
+def test_due__message_without_expiry__never_expires() -> None:
+    message = plain_message()
+    effects = all_due(reach(Observed(message, at(0))), 10**15)
+    assert all(Sign(message.digest) in owed for owed in effects.values())
+
+
+def test_authorise__own_digests__gives_the_batch_value() -> None:
+    request, message = evm_request(), plain_message()
+    pipeline = reach(*proved(request), Observed(message, at(0)))
+    digests = [*(result.digest for result in result_messages(request, ANSWER)), message.digest]
+    assert pipeline.authorise(digests, at(1)) == batch_signing_hash(digests)
+
+
+def test_authorise__another_output__is_refused() -> None:
+    """A lying coordinator asks to sign an output that this node did not compute."""
+    request = evm_request()
+    pipeline = reach(*proved(request))
+    for lie in result_messages(request, Outcome(Status.ANSWERED, (77,), 13)):
+        with pytest.raises(NotAuthorised, match="not reached"):
+            pipeline.authorise([lie.digest], at(1))
+
+
+def test_authorise__honest_digest_beside_a_lie__is_refused() -> None:
+    request = evm_request()
+    pipeline = reach(*proved(request))
+    (honest, _) = result_messages(request, ANSWER)
+    with pytest.raises(NotAuthorised):
+        pipeline.authorise([honest.digest, Digest(b"l" * 32)], at(1))
+
+
+def test_authorise__before_the_proof_was_checked__is_refused() -> None:
+    request = evm_request()
+    pipeline = reach(*proved(request)[:2])
+    with pytest.raises(NotAuthorised):
+        pipeline.authorise([message.digest for message in result_messages(request, ANSWER)], at(1))
+
+
+def test_authorise__answer_under_proven__is_never_signed() -> None:
+    request = evm_request(policy=Policy.PROVEN, remotes=())
+    pipeline = reach(*proved(request))
+    with pytest.raises(NotAuthorised, match="proof"):
+        pipeline.authorise([message.digest for message in result_messages(request, ANSWER)], at(1))
+
+
+def test_authorise__after_the_deadline__is_refused() -> None:
+    request = evm_request()
+    pipeline = reach(*proved(request))
+    digests = [message.digest for message in result_messages(request, ANSWER)]
+    with pytest.raises(NotAuthorised, match="expired"):
+        pipeline.authorise(digests, at(DEADLINE * 1000 + 1))
