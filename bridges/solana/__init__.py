@@ -1,0 +1,1 @@
+"""The Solana adapter: reads posts of the Sibyl program, delivers messages to it, and speaks to it for users and operators."""

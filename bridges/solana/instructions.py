@@ -1,0 +1,266 @@
+"""Encoders for every instruction of the Sibyl program (PROTOCOL.md §7): data and accounts in the order that the program checks.
+
+Guarantees: lengths and ranges are checked here, so what is sent is well-formed; bumps are found here. It does not know whether the
+program will agree. No I/O.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from solders.instruction import AccountMeta, Instruction
+from solders.pubkey import Pubkey
+from solders.system_program import ID as SYSTEM_PROGRAM
+
+from bridges.solana.layout import ModelAccount, ProgramAddresses
+from oracle.protocol import constants as c
+from oracle.protocol.errors import EncodeError
+from oracle.protocol.message import InferenceRequest, Message, encode_endpoint
+from oracle.protocol.types import WORD, Account, CommitteeEpoch, Digest, Endpoint, Kind, UnixSeconds
+
+POINT: Final = 33
+SIGNATURE: Final = 65
+_SYSTEM: Final = AccountMeta(SYSTEM_PROGRAM, is_signer=False, is_writable=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKey:
+    """A committee's group public key and its proof of possession: a FROST signature R(33) ‖ z(32) over `group_key_proof_hash`."""
+
+    epoch: CommitteeEpoch
+    x: bytes
+    parity: int
+    proof_of_possession: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.x) != WORD or self.parity not in (0, 1):
+            raise EncodeError("A group key is 32 bytes of x and a parity of 0 or 1.")
+        if len(self.proof_of_possession) != SIGNATURE:
+            raise EncodeError(f"A proof of possession has {SIGNATURE} bytes, not {len(self.proof_of_possession)}.")
+
+
+def _le(value: int, size: int, name: str) -> bytes:
+    if not 0 <= value < 1 << (8 * size):
+        raise EncodeError(f"{name} is {value}; it must be a whole number of {size} bytes.")
+    return value.to_bytes(size, "little")
+
+
+def _fixed(value: bytes, size: int, name: str) -> bytes:
+    if len(value) != size:
+        raise EncodeError(f"{name} has {size} bytes, not {len(value)}.")
+    return value
+
+
+def _reads(key: Pubkey) -> AccountMeta:
+    return AccountMeta(key, is_signer=False, is_writable=False)
+
+
+def _writes(key: Pubkey) -> AccountMeta:
+    return AccountMeta(key, is_signer=False, is_writable=True)
+
+
+def _signs(key: Pubkey, *, writable: bool = True) -> AccountMeta:
+    return AccountMeta(key, is_signer=True, is_writable=writable)
+
+
+def initialise(
+    at: ProgramAddresses, authority: Pubkey, chain_reference: bytes, treasury: Pubkey, key: GroupKey
+) -> Instruction:
+    """Creates the configuration and committee epoch 1; `authority` is the program's upgrade authority."""
+    if key.epoch != 1:
+        raise EncodeError(f"The first committee has epoch 1, not {key.epoch}.")
+    config, committee = at.config, at.committee(key.epoch)
+    data = b"".join(
+        (
+            bytes([c.INSTRUCTION_INITIALISE, config.bump, committee.bump]),
+            _fixed(chain_reference, WORD, "A chain reference"),
+            bytes(treasury),
+            bytes([key.parity]),
+            key.x,
+            key.proof_of_possession,
+        )
+    )
+    accounts = [
+        _signs(authority),
+        _writes(config.address),
+        _writes(committee.address),
+        _reads(at.program_data),
+        _SYSTEM,
+    ]
+    return Instruction(at.program, data, accounts)
+
+
+def set_committee(
+    at: ProgramAddresses, authority: Pubkey, key: GroupKey, previous_valid_until: UnixSeconds
+) -> Instruction:
+    """A further committee epoch; signatures of the one before are taken until `previous_valid_until`."""
+    if key.epoch < 2:
+        raise EncodeError("A further committee has epoch 2 or above.")
+    new = at.committee(key.epoch)
+    data = b"".join(
+        (
+            bytes([c.INSTRUCTION_SET_COMMITTEE, new.bump]),
+            _le(key.epoch, 4, "epoch"),
+            _le(previous_valid_until, 8, "previous valid until"),
+            bytes([key.parity]),
+            key.x,
+            key.proof_of_possession,
+        )
+    )
+    previous = at.committee(CommitteeEpoch(key.epoch - 1)).address
+    accounts = [_signs(authority), _writes(at.config.address), _writes(previous), _writes(new.address), _SYSTEM]
+    return Instruction(at.program, data, accounts)
+
+
+def register_model(at: ProgramAddresses, authority: Pubkey, model: ModelAccount) -> Instruction:
+    """Registers a model, or changes one."""
+    pda = at.model(model.model_id)
+    data = b"".join(
+        (
+            bytes([c.INSTRUCTION_REGISTER_MODEL, pda.bump]),
+            _fixed(model.model_id, WORD, "A model id"),
+            _le(model.input_count, 2, "input count"),
+            _le(model.output_count, 2, "output count"),
+            _le(model.input_scale, 1, "input scale"),
+            _le(model.output_scale, 1, "output scale"),
+            _le(model.input_bound, 8, "input bound"),
+            _le(model.price, 8, "price"),
+            bytes([model.active]),
+        )
+    )
+    accounts = [_signs(authority), _reads(at.config.address), _writes(pda.address), _SYSTEM]
+    return Instruction(at.program, data, accounts)
+
+
+def register_peer(at: ProgramAddresses, authority: Pubkey, origin: Endpoint, *, active: bool = True) -> Instruction:
+    """Trusts an origin gateway, or stops trusting it."""
+    pda = at.peer(origin)
+    data = bytes([c.INSTRUCTION_REGISTER_PEER, pda.bump, active]) + encode_endpoint(origin)
+    accounts = [_signs(authority), _reads(at.config.address), _writes(pda.address), _SYSTEM]
+    return Instruction(at.program, data, accounts)
+
+
+def send(
+    at: ProgramAddresses, sender: Pubkey, sequence: int, destination: Endpoint, recipient: Account, payload: bytes
+) -> Instruction:
+    """Posts a KIND_MESSAGE; `sequence` must be the configuration's next one."""
+    outbox = at.outbox(sequence)
+    if len(payload) > c.MAX_PAYLOAD_SIZE:
+        raise EncodeError(f"A payload has at most {c.MAX_PAYLOAD_SIZE} bytes, not {len(payload)}.")
+    data = b"".join(
+        (
+            bytes([c.INSTRUCTION_SEND, outbox.bump]),
+            _le(sequence, 8, "sequence"),
+            _le(destination.chain.chain_type, 2, "chain type"),
+            destination.chain.reference,
+            destination.gateway,
+            _fixed(recipient, WORD, "A recipient"),
+            _le(len(payload), 2, "payload size"),
+            payload,
+        )
+    )
+    accounts = [
+        _signs(sender),
+        _writes(at.config.address),
+        _writes(outbox.address),
+        _reads(at.peer(destination).address),
+        _SYSTEM,
+    ]
+    return Instruction(at.program, data, accounts)
+
+
+def request(
+    at: ProgramAddresses, requester: Pubkey, sequence: int, deadline: UnixSeconds, asked: InferenceRequest
+) -> Instruction:
+    """Posts a KIND_INFERENCE_REQUEST and escrows its fee; `deadline` in Unix seconds."""
+    outbox = at.outbox(sequence)
+    data = b"".join(
+        (
+            bytes([c.INSTRUCTION_REQUEST, outbox.bump]),
+            _le(sequence, 8, "sequence"),
+            asked.model_id,
+            _le(asked.fee, 8, "fee"),
+            _le(deadline, 8, "deadline"),
+            _le(asked.callback_gas_limit, 4, "callback gas limit"),
+            bytes([asked.policy, len(asked.remotes)]),
+            *(remote.to_bytes() for remote in asked.remotes),
+            _le(len(asked.inputs), 2, "input count"),
+            asked.to_bytes()[c.REQUEST_SIZE + c.REMOTE_SIZE * len(asked.remotes) :],
+        )
+    )
+    accounts = [
+        _signs(requester),
+        _writes(at.config.address),
+        _reads(at.model(asked.model_id).address),
+        _writes(outbox.address),
+        _SYSTEM,
+    ]
+    return Instruction(at.program, data, accounts)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What is not signed: epoch, signature R(33) ‖ z(32) and the Merkle branch of the message's digest."""
+
+    epoch: CommitteeEpoch
+    signature: bytes
+    branch: tuple[bytes, ...] = ()
+
+    def to_bytes(self) -> tuple[bytes, bytes]:
+        """What stands before, and after, the bumps."""
+        if len(self.branch) > c.MERKLE_MAX_DEPTH:
+            raise EncodeError(f"A branch has at most {c.MERKLE_MAX_DEPTH} nodes, not {len(self.branch)}.")
+        head = _le(self.epoch, 4, "epoch") + _fixed(self.signature, SIGNATURE, "A signature")
+        return head, bytes([len(self.branch)]) + b"".join(_fixed(node, WORD, "A branch's node") for node in self.branch)
+
+
+@dataclass(frozen=True, slots=True)
+class HomeRequest:
+    """Accounts of a request of this chain that a result settles."""
+
+    treasury: Pubkey
+    requester: Pubkey
+
+
+def deliver(
+    at: ProgramAddresses, payer: Pubkey, message: Message, envelope: Envelope, home: HomeRequest | None
+) -> Instruction:
+    """Delivers one signed message; `home` for a result whose request was posted on this chain, and for nothing else."""
+    own = message.origin == message.destination
+    if (own and message.kind is Kind.INFERENCE_RESULT) != (home is not None):
+        raise EncodeError("Treasury and requester belong to a result of a request of this chain.")
+    inbox, replay = at.inbox(message.digest), at.replay(message.origin, message.sequence)
+    body = message.to_bytes()
+    head, branch = envelope.to_bytes()
+    bumps = bytes([inbox.bump, replay.bump])
+    data = b"".join((bytes([c.INSTRUCTION_DELIVER]), head, bumps, branch, _le(len(body), 2, "body size"), body))
+    accounts = [
+        _signs(payer),
+        _reads(at.config.address),
+        _reads(at.committee(envelope.epoch).address),
+        _reads(at.config.address if own else at.peer(message.origin).address),
+        _writes(replay.address),
+        _writes(inbox.address),
+        _SYSTEM,
+    ]
+    if home is not None:
+        outbox = at.outbox(message.sequence).address
+        accounts += [_writes(outbox), _writes(home.treasury), _writes(home.requester)]
+    return Instruction(at.program, data, accounts)
+
+
+def close_inbox(at: ProgramAddresses, closer: Pubkey, digest: Digest, payer: Pubkey) -> Instruction:
+    """Gives an inbox account's rent back to `payer`, who paid it."""
+    accounts = [_signs(closer, writable=False), _writes(at.inbox(digest).address), _writes(payer)]
+    return Instruction(at.program, bytes([c.INSTRUCTION_CLOSE_INBOX]), accounts)
+
+
+def close_outbox(at: ProgramAddresses, sequence: int, sender: Pubkey, *, signed: bool) -> Instruction:
+    """Gives an outbox account's rent back to its sender; `signed` when the post is a message without answer."""
+    accounts = [_writes(at.outbox(sequence).address), _signs(sender) if signed else _writes(sender)]
+    return Instruction(at.program, bytes([c.INSTRUCTION_CLOSE_OUTBOX]), accounts)
+
+
+def refund(at: ProgramAddresses, sequence: int, requester: Pubkey) -> Instruction:
+    """After its deadline: fee and rent of an unanswered request to the requester. Anyone may send it."""
+    accounts = [_writes(at.outbox(sequence).address), _writes(requester)]
+    return Instruction(at.program, bytes([c.INSTRUCTION_REFUND]), accounts)
