@@ -150,26 +150,30 @@ def _number(meta: dict[str, Json], name: str) -> int:
 def list_models(
     root: Path | None = None, *, on_damaged: Callable[[ModelError], None] | None = None
 ) -> tuple[ModelArtifacts, ...]:
-    """Every whole model in the cache, by name. Damaged ones are handed to `on_damaged`, else left out."""
-    found = []
+    """Every whole model in the cache, by name, the newest build first. Damaged ones are handed to `on_damaged`, else left out."""
+    found: dict[ModelId, ModelArtifacts] = {}
     home = (root or cache_root()) / KIND
-    for directory in sorted(home.iterdir()) if home.is_dir() else ():
+    newest_first = sorted(home.iterdir(), key=lambda path: -path.stat().st_mtime) if home.is_dir() else ()
+    for directory in newest_first:
         if directory.is_dir() and not directory.name.startswith("."):
             try:
-                found.append(open_model(directory))
+                model = open_model(directory)
+                found.setdefault(model.model_id, model)
             except ModelError as error:
                 if on_damaged:
                     on_damaged(error)
-    return tuple(sorted(found, key=lambda model: (model.name, model.model_id)))
+    return tuple(sorted(found.values(), key=lambda model: model.name))
 
 
 def find_model(wanted: str, root: Path | None = None) -> ModelArtifacts:
-    """The model of this name or hex id (or a unique beginning of it). Raises ModelError when there is none or more than one."""
+    """The newest model of this name, or the one whose hex id begins so (4 digits or more). Raises ModelError when there is none or doubt."""
     prefix = wanted.lower().removeprefix("0x")
     models = list_models(root)
-    matching = [m for m in models if m.name == wanted or (len(prefix) >= 4 and m.model_id.hex().startswith(prefix))]
+    if named := [model for model in models if model.name == wanted]:
+        return named[0]
+    matching = [model for model in models if len(prefix) >= 4 and model.model_id.hex().startswith(prefix)]
     if len(matching) == 1:
         return matching[0]
-    known = ", ".join(f"{m.name} ({m.model_id.hex()[:8]})" for m in models) or "none"
-    problem = "no model" if not matching else "more than one model"
+    known = ", ".join(f"{model.name} ({model.model_id.hex()[:8]})" for model in models) or "none"
+    problem = "more than one model" if matching else "no model"
     raise ModelError(f"The catalogue holds {problem} “{wanted}”; it holds {known}.")
