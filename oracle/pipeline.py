@@ -122,7 +122,10 @@ Event = Observed | Inferred | Proved | Attested | Delivered | Confirmed | Expire
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """All that a node knows of one message. `deliverables` are the messages that must reach destinations; they are known from `ready_at` on."""
+    """All that a node knows of one message.
+
+    `deliverables` are the messages that must reach destinations; this node signs or submits them from `ready_at` on.
+    """
 
     message: Message
     observed_at: Millis
@@ -141,11 +144,11 @@ class Work:
     @property
     def stage(self) -> Stage:
         """The furthest step that is complete."""
-        if self.ready_at is not None and self.confirmed >= self.deliverables.keys():
+        if self.deliverables and self.confirmed >= self.deliverables.keys():
             return Stage.CONFIRMED
         if self.expired:
             return Stage.EXPIRED
-        if self.ready_at is not None and self.delivered >= self.deliverables.keys():
+        if self.deliverables and self.delivered >= self.deliverables.keys():
             return Stage.DELIVERED
         if self.attestation is not None:
             return Stage.ATTESTED
@@ -160,7 +163,9 @@ class Work:
 
     @property
     def to_sign(self) -> tuple[Digest, ...]:
-        """Digests that need the committee's signature, in the order of the batch; empty before the work is ready."""
+        """Digests that this node may sign, in the order of the batch; empty before the work is ready."""
+        if self.ready_at is None:
+            return ()
         return tuple(digest for digest, message in self.deliverables.items() if needs_signature(message))
 
 
@@ -217,10 +222,8 @@ def _inferred(work: Work, event: Inferred) -> Work:
             raise IllegalTransition("A second inference of the same request gave another outcome.")
         return work
     results = {message.digest: message for message in result_messages(work.message, event.outcome)}
-    inferred = replace(work, outcome=event.outcome, inferred_at=event.at)
-    if event.outcome.status is Status.ANSWERED:
-        return inferred
-    return replace(inferred, deliverables=results, ready_at=event.at)
+    ready_at = None if event.outcome.status is Status.ANSWERED else event.at
+    return replace(work, outcome=event.outcome, inferred_at=event.at, deliverables=results, ready_at=ready_at)
 
 
 def _proved(work: Work, event: Proved) -> Work:
@@ -228,8 +231,7 @@ def _proved(work: Work, event: Proved) -> Work:
         raise IllegalTransition("Only an answered request has a proof, and only after this node's own inference.")
     if work.proof_id is not None:
         return work  # proofs are randomised: a second one of the same statement adds nothing
-    results = {message.digest: message for message in result_messages(work.message, work.outcome)}
-    return replace(work, proof_id=event.proof_id, prover=event.prover, deliverables=results, ready_at=event.at)
+    return replace(work, proof_id=event.proof_id, prover=event.prover, ready_at=event.at)
 
 
 def _attested(work: Work, event: Attested) -> Work:
@@ -427,6 +429,8 @@ class Pipeline:
             work = self.owner(digest)
             if work is None:
                 raise NotAuthorised(f"This node has not reached a message with digest 0x{digest.hex()}.")
+            if work.ready_at is None:
+                raise NotAuthorised(f"This node has not yet checked the proof behind the digest 0x{digest.hex()}.")
             if digest not in work.to_sign:
                 raise NotAuthorised(
                     f"The message with digest 0x{digest.hex()} is carried by its proof, not by a signature."

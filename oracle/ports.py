@@ -32,6 +32,10 @@ class ChainReader(Protocol):
     def origin(self) -> Endpoint:
         """The gateway that is read."""
 
+    @property
+    def poll_seconds(self) -> float:
+        """How long to rest when there was nothing new."""
+
     async def read(self, cursor: Cursor) -> Reading:
         """What became final since `cursor`; at most some hundred messages at a time. Returns at once when there is nothing.
 
@@ -155,5 +159,8 @@ PeerHandler = Callable[[int, bytes], Awaitable[bytes]]
 class Peers(Protocol):
     """Authenticated, encrypted, bounded requests between members."""
 
-    async def publish(self, path: str, body: bytes) -> tuple[int, ...]:
-        """Send to every other member at once; the identifiers of those that took it. Never raises for a silent or refusing peer."""
+    async def publish(self, topic: str, body: bytes, enough: int) -> tuple[int, ...]:
+        """Send to every other member at once; the identifiers of those that took it, as soon as `enough` did or all have answered.
+
+        Never raises for a silent or refusing peer. What is still under way goes on in the background, within its time-out.
+        """

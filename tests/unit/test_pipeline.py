@@ -234,6 +234,15 @@ def test_due__deadline_passed__nothing_is_begun_and_the_work_closes_after_grace(
     assert not list(pipeline.open_works())
 
 
+def test_pipeline__late_node__sees_that_others_delivered_without_proving_itself() -> None:
+    request = evm_request()
+    pipeline = reach(*proved(request)[:2])
+    for message in result_messages(request, ANSWER):
+        assert Check(request.digest, message.digest) in pipeline.due(member(1), at(0))
+        pipeline.apply(Confirmed(request.digest, message.digest, at(1)))
+    assert not list(pipeline.open_works())
+
+
 def test_due__message_without_expiry__never_expires() -> None:
     message = plain_message()
     effects = all_due(reach(Observed(message, at(0))), 10**15)
@@ -267,7 +276,7 @@ def test_authorise__honest_digest_beside_a_lie__is_refused() -> None:
 def test_authorise__before_the_proof_was_checked__is_refused() -> None:
     request = evm_request()
     pipeline = reach(*proved(request)[:2])
-    with pytest.raises(NotAuthorised):
+    with pytest.raises(NotAuthorised, match="not yet checked the proof"):
         pipeline.authorise([message.digest for message in result_messages(request, ANSWER)], at(1))
 
 

@@ -1,0 +1,174 @@
+"""Configuration of a node: one TOML file, parsed once, relative paths resolved against its directory.
+
+Errors name the key and say what is expected. Protocol constants are not settings and are not here.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AnyHttpUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from oracle.errors import ConfigError
+from oracle.protocol.quorum import quorum
+from oracle.protocol.types import ADDRESS, WORD
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _resolve(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, Path) and info.context:
+            return info.context["base"] / value
+        return value
+
+
+def _hex(size: int, what: str) -> Any:
+    return Field(pattern=rf"^0x[0-9a-fA-F]{{{2 * size}}}$", description=what)
+
+
+class MemberConfig(_Section):
+    """One member of the committee: where it listens and the certificate it is pinned to."""
+
+    identifier: Annotated[int, Field(ge=1, le=65535)]
+    endpoint: AnyHttpUrl
+    certificate: Path
+
+    @field_validator("endpoint")
+    @classmethod
+    def _https(cls, value: AnyHttpUrl) -> AnyHttpUrl:
+        if value.scheme != "https":
+            raise ValueError("peers speak TLS; the address begins with https://")
+        return value
+
+
+class CommitteeConfig(_Section):
+    """The committee: its epoch, its group public key (33 bytes, compressed) and its members."""
+
+    epoch: Annotated[int, Field(ge=1, lt=1 << 32)]
+    group_key: str = _hex(33, "compressed group public key")
+    members: Annotated[tuple[MemberConfig, ...], Field(min_length=1, max_length=255)]
+
+    @model_validator(mode="after")
+    def _unique(self) -> "CommitteeConfig":
+        identifiers = [member.identifier for member in self.members]
+        if len(set(identifiers)) != len(identifiers):
+            raise ValueError("two members have the same identifier")
+        return self
+
+    @property
+    def quorum(self) -> int:
+        """Signers needed."""
+        return quorum(len(self.members))
+
+
+class EvmConfig(_Section):
+    """One EVM chain. `key_file` holds the account that pays for deliveries (32 bytes hex, mode 0600)."""
+
+    rpc_url: AnyHttpUrl
+    chain_id: Annotated[int, Field(ge=1, lt=1 << 64)]
+    gateway: str = _hex(ADDRESS, "address")
+    hub: str = _hex(ADDRESS, "address")
+    key_file: Path
+    finality: Literal["finalized"] | Annotated[int, Field(ge=1, le=10_000)] = "finalized"
+    start_block: Annotated[int, Field(ge=0)] = 0
+    poll_seconds: Seconds = 1.0
+    max_fee_gwei: Annotated[float, Field(gt=0)] = 500.0
+
+
+class SolanaConfig(_Section):
+    """One Solana cluster. `key_file` holds the 64-byte keypair that pays for deliveries (JSON array, mode 0600)."""
+
+    rpc_url: AnyHttpUrl
+    genesis_hash: str = _hex(WORD, "genesis hash")
+    program: str = _hex(WORD, "program id")
+    key_file: Path
+    poll_seconds: Seconds = 1.0
+    priority_fee: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+
+
+class ListenConfig(_Section):
+    """A host and port to listen on; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: Port
+
+
+class WorkersConfig(_Section):
+    """Worker processes: how many, the deadline of a proof, and of everything else, in seconds; and how many jobs may wait."""
+
+    count: Annotated[int, Field(ge=1, le=64)] = 1
+    prove_seconds: Seconds = 120.0
+    infer_seconds: Seconds = 30.0
+    queue: Annotated[int, Field(ge=1, le=10_000)] = 64
+
+
+class TakeoverConfig(_Section):
+    """How long a member waits for the one before it in the duty order, in seconds."""
+
+    prove: Seconds = 20.0
+    sign: Seconds = 3.0
+    submit: Seconds = 4.0
+
+
+class NodeConfig(_Section):
+    """The whole of node.toml."""
+
+    identifier: Annotated[int, Field(ge=1, le=65535)]
+    devnet: bool = False
+    """A devnet accepts a dealer's key share and a locally made SRS; a daemon elsewhere refuses both."""
+    data_dir: Path = Path("data")
+    key_share: Path
+    tls_certificate: Path
+    tls_key: Path
+    models: Path
+    log_json: bool = True
+    listen: ListenConfig
+    status: ListenConfig
+    committee: CommitteeConfig
+    evm: tuple[EvmConfig, ...] = ()
+    solana: tuple[SolanaConfig, ...] = ()
+    workers: WorkersConfig = WorkersConfig()
+    takeover: TakeoverConfig = TakeoverConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "NodeConfig":
+        if self.identifier not in {member.identifier for member in self.committee.members}:
+            raise ValueError(f"identifier {self.identifier} is not among committee.members")
+        if not self.evm and not self.solana:
+            raise ValueError("give at least one chain, as [[evm]] or [[solana]]")
+        return self
+
+
+def load_config(path: Path) -> NodeConfig:
+    """Read and check a node's configuration. Raises ConfigError naming the file, the key and what is expected there."""
+    try:
+        document = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The configuration {path} is not TOML: {error}.") from error
+    try:
+        return NodeConfig.model_validate(document, context={"base": path.resolve().parent})
+    except ValidationError as error:
+        lines = [f"  {_key(entry['loc'])}: {entry['msg']}" for entry in error.errors(include_url=False)]
+        raise ConfigError(f"The configuration {path} is not usable:\n" + "\n".join(lines)) from error
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return text.lstrip(".") or "the whole file"

@@ -1,0 +1,257 @@
+"""The node: one owned task group around the pure pipeline.
+
+Order of every step: journal first, act second, confirm third. An event is on disk before the pipeline shows it, and the pipeline alone says
+what is due. All effects are safe to repeat, so a crash at any point is answered by `due` after replay.
+
+It does not talk to a chain, a peer or a model itself; the ports do. What is expected to fail (SibylError, ProtocolError) is logged and tried
+again with growing pauses; anything else ends the group, and the process with it.
+"""
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import structlog
+
+from oracle.errors import SibylError
+from oracle.journal import Journal
+from oracle.node.duties import Duties
+from oracle.node.metrics import Metrics
+from oracle.pipeline import Check, Effect, Event, Member, Millis, Observed, Pipeline, Submit, Work
+from oracle.ports import ChainReader, ChainSubmitter, Cursor, Peers, Prover, SigningCommittee
+from oracle.protocol.errors import ProtocolError
+from oracle.protocol.message import Message
+from oracle.protocol.types import Digest, Endpoint
+
+T = TypeVar("T")
+log = structlog.get_logger("sibyl.node")
+
+TICK_SECONDS = 0.05
+MAX_RUNNING = 64
+"""Effects that run at once; what is beyond that waits its turn, oldest work first."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+CHECK_SECONDS = 0.3
+"""Between two looks at a delivery that has not changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The node's ways to the world."""
+
+    readers: tuple[ChainReader, ...]
+    submitters: dict[Endpoint, ChainSubmitter]
+    prover: Prover
+    committee: SigningCommittee
+    peers: Peers
+
+
+@dataclass(slots=True)
+class ReaderHealth:
+    """What the last readings of one chain gave; times on the monotonic clock, in seconds."""
+
+    cursor: int = 0
+    last_success: float | None = None
+    last_error: str = ""
+
+
+@dataclass(slots=True)
+class _Pause:
+    until: float
+    failures: int = 0
+
+
+def wall_clock() -> Millis:
+    """This node's clock."""
+    return Millis(time.time_ns() // 1_000_000)
+
+
+@dataclass(slots=True)
+class _Running:
+    """What is under way, and what pauses after a failure or a look that found nothing new."""
+
+    tasks: set[Effect] = field(default_factory=set)
+    pauses: dict[Effect, _Pause] = field(default_factory=dict)
+
+
+class Node:
+    """A committee member. `run` serves until it is cancelled."""
+
+    def __init__(
+        self, member: Member, journal: Journal, ports: Ports, metrics: Metrics, clock: Callable[[], Millis] = wall_clock
+    ) -> None:
+        self.member = member
+        self.ports = ports
+        self.metrics = metrics
+        self.clock = clock
+        self.pipeline = Pipeline()
+        self.readers = {reader.origin: ReaderHealth() for reader in ports.readers}
+        self._journal = journal
+        # One thread owns the journal's file, so that a slow disk never holds up the event loop.
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._record_lock = asyncio.Lock()
+        self._changed = asyncio.Condition()
+        self._wake = asyncio.Event()
+        self._running = _Running()
+        self._replay()
+
+    def _replay(self) -> None:
+        count = 0
+        for event in self._journal.replay():
+            self.metrics.recorded(event, self.pipeline.apply(event))
+            count += 1
+        log.info("journal replayed", events=count, open=sum(1 for _ in self.pipeline.open_works()))
+
+    # ---- state ----
+
+    async def record(self, *events: Event, cursor: tuple[Endpoint, Cursor] | None = None) -> None:
+        """Journal events that the pipeline accepts, then show them.
+
+        Raises ProtocolError (nothing recorded) when one is illegal, JournalError (nothing recorded) when the disk fails.
+        """
+        async with self._record_lock:
+            news = tuple(
+                event for event in events if self.pipeline.preview(event) is not self.pipeline.work(event.work_id)
+            )
+            if news or cursor is not None:
+                await self._on_disk(self._journal.append, news, cursor)
+            for event in news:
+                work = self.pipeline.apply(event)
+                self.metrics.recorded(event, work)
+                log.info(
+                    "recorded", what=type(event).__name__, request=event.work_id.hex()[:16], stage=work.stage.value
+                )
+        if news:
+            async with self._changed:
+                self._changed.notify_all()
+            self._wake.set()
+
+    async def _on_disk(self, call: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, call, *arguments)
+
+    async def save_proof(self, proof: bytes, seconds: float | None = None) -> bytes:
+        """Keep a proof; its keccak256."""
+        return await self._on_disk(self._journal.save_proof, proof, seconds)
+
+    async def proof(self, proof_id: bytes) -> tuple[bytes, float | None]:
+        """A kept proof, and the seconds that making it took if this node made it."""
+        return await self._on_disk(self._journal.proof, proof_id)
+
+    async def wait_for(self, work_id: Digest, ready: Callable[[Work], bool], timeout: float) -> Work | None:
+        """The work once it satisfies `ready`; None after `timeout` seconds."""
+
+        def found() -> Work | None:
+            work = self.pipeline.work(work_id)
+            return work if work is not None and ready(work) else None
+
+        try:
+            async with asyncio.timeout(timeout), self._changed:
+                await self._changed.wait_for(lambda: found() is not None)
+        except TimeoutError:
+            return None
+        return found()
+
+    # ---- the shell ----
+
+    async def run(self) -> None:
+        """Read, infer, prove, sign and deliver until cancelled. An unexpected error ends the whole group."""
+        duties = Duties(self)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for reader in self.ports.readers:
+                    group.create_task(self._read(reader), name=f"read {reader.origin.chain}")
+                group.create_task(self._dispatch(group, duties), name="dispatch")
+        finally:
+            self._disk.submit(self._journal.close)
+            self._disk.shutdown(wait=True)
+
+    async def _read(self, reader: ChainReader) -> None:
+        health = self.readers[reader.origin]
+        cursor = await self._on_disk(self._journal.cursor, reader.origin)
+        failures = 0
+        while True:
+            health.cursor = cursor
+            try:
+                reading = await reader.read(cursor)
+                await self._observe(reader.origin, reading.messages, reading.cursor, cursor)
+            except (SibylError, ProtocolError) as error:
+                failures += 1
+                health.last_error = str(error)
+                self.metrics.failed("read", error)
+                log.warning("reading failed", chain=str(reader.origin.chain), error=str(error), failures=failures)
+                await asyncio.sleep(_pause_seconds(failures))
+                continue
+            failures = 0
+            health.last_success = time.monotonic()
+            if reading.cursor == cursor:
+                await asyncio.sleep(reader.poll_seconds)
+            cursor = reading.cursor
+
+    async def _observe(self, origin: Endpoint, messages: tuple[Message, ...], cursor: Cursor, before: Cursor) -> None:
+        now = self.clock()
+        observed = [Observed(message, now) for message in messages]
+        for event in tuple(observed):
+            try:
+                self.pipeline.preview(event)
+            except ProtocolError as error:
+                # The gateway's own contract cannot post such a message; it must not keep the others from being read.
+                observed.remove(event)
+                self.metrics.failed("observe", error)
+                log.error("post ignored", chain=str(origin.chain), sequence=event.message.sequence, error=str(error))
+        if observed or cursor != before:
+            await self.record(*observed, cursor=(origin, cursor))
+
+    async def _dispatch(self, group: asyncio.TaskGroup, duties: Duties) -> None:
+        while True:
+            self._wake.clear()
+            for effect in self.pipeline.due(self.member, self.clock()):
+                if len(self._running.tasks) >= MAX_RUNNING:
+                    break
+                if self._may_start(effect):
+                    self._running.tasks.add(effect)
+                    group.create_task(self._attempt(effect, duties), name=type(effect).__name__)
+            try:
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    def _may_start(self, effect: Effect) -> bool:
+        tasks = self._running.tasks
+        if effect in tasks:
+            return False
+        # While a delivery is under way there is no use in asking whether it arrived.
+        if isinstance(effect, Check) and Submit(effect.work_id, effect.digest) in tasks:
+            return False
+        pause = self._running.pauses.get(effect)
+        return pause is None or time.monotonic() >= pause.until
+
+    async def _attempt(self, effect: Effect, duties: Duties) -> None:
+        name = type(effect).__name__.lower()
+        try:
+            done = await duties.perform(effect)
+        except (SibylError, ProtocolError) as error:
+            self._pause(effect, error)
+            self.metrics.failed(name, error)
+            log.warning("attempt failed", duty=name, request=effect.work_id.hex()[:16], error=str(error))
+        else:
+            self._running.pauses.pop(effect, None)
+            if not done:
+                self._running.pauses[effect] = _Pause(time.monotonic() + CHECK_SECONDS)
+        finally:
+            self._running.tasks.discard(effect)
+            self._wake.set()
+
+    def _pause(self, effect: Effect, error: Exception) -> None:
+        failures = self._running.pauses.get(effect, _Pause(0.0)).failures + 1
+        self._running.pauses[effect] = _Pause(time.monotonic() + _pause_seconds(failures), failures)
+
+
+def _pause_seconds(failures: int) -> float:
+    """Doubling from FIRST_PAUSE to LONGEST_PAUSE, with jitter so that members do not retry in step."""
+    longest = min(LONGEST_PAUSE, math.ldexp(FIRST_PAUSE, min(failures, 10)))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret

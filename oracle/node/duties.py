@@ -1,0 +1,193 @@
+"""How each effect of the pipeline is carried out, and how what peers send is taken in. Every duty is safe to repeat."""
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from oracle import inference
+from oracle.errors import NotAuthorised, ProofError
+from oracle.node.gossip import (
+    TOPIC_ATTESTATION,
+    TOPIC_PROOF,
+    ProofNotice,
+    decode_attestation,
+    decode_digests,
+    encode_attestation,
+)
+from oracle.pipeline import (
+    Attested,
+    Check,
+    Confirmed,
+    Delivered,
+    Effect,
+    Expire,
+    Expired,
+    Infer,
+    Inferred,
+    Prove,
+    Proved,
+    Sign,
+    Submit,
+    Work,
+)
+from oracle.ports import DeliveryState, GroupAttestation, Submission
+from oracle.protocol.errors import ProtocolError
+from oracle.protocol.message import InferenceRequest
+from oracle.protocol.quorum import quorum
+from oracle.protocol.types import Digest, Kind, Status
+
+if TYPE_CHECKING:
+    from oracle.node.core import Node
+
+log = structlog.get_logger("sibyl.node")
+
+PATIENCE_SECONDS = 8.0
+"""How long a peer's proof or signing request waits for this node's own pipeline to come as far."""
+
+
+class Duties:
+    """Carries out effects for one node."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._enough = quorum(len(node.member.committee)) - 1
+
+    async def perform(self, effect: Effect) -> bool:
+        """Carry out one effect; False when there was nothing new to learn. Raises SibylError or ProtocolError to be tried again."""
+        work = self._node.pipeline.work(effect.work_id)
+        if work is None or work.finished:
+            return True
+        match effect:
+            case Infer():
+                return await self._infer(work)
+            case Prove():
+                return await self._prove(work)
+            case Sign():
+                return await self._sign(work)
+            case Submit(digest=digest):
+                return await self._submit(work, digest)
+            case Check(digest=digest):
+                return await self._check(work, digest)
+            case Expire(work_id=work_id):
+                await self._node.record(Expired(work_id, self._node.clock()))
+                return True
+
+    async def _infer(self, work: Work) -> bool:
+        outcome = await inference.infer(self._node.ports.prover, work.message)
+        await self._node.record(Inferred(work.message.digest, outcome, self._node.clock()))
+        return True
+
+    async def _prove(self, work: Work) -> bool:
+        node, asked = self._node, InferenceRequest.from_bytes(work.message.payload)
+        made = await node.ports.prover.prove(asked.model_id, asked.inputs)
+        if work.outcome is None or made.outputs != work.outcome.outputs:
+            raise ProofError(
+                "The prover's outputs are not those that this node inferred; the model's files may be damaged."
+            )
+        node.metrics.proof_seconds.observe(made.seconds)
+        proof_id = await node.save_proof(made.proof, made.seconds)
+        # The others check it first, so that they are ready when this node asks for their signatures.
+        notice = ProofNotice(work.message.digest, made.proof)
+        took = await node.ports.peers.publish(TOPIC_PROOF, notice.to_bytes(), self._enough)
+        log.info("proof spread", request=work.message.digest.hex()[:16], seconds=round(made.seconds, 3), took=took)
+        await node.record(Proved(work.message.digest, proof_id, node.member.identifier, node.clock()))
+        return True
+
+    async def _sign(self, work: Work) -> bool:
+        node = self._node
+        attestation = await node.ports.committee.sign(work.to_sign)
+        await node.record(Attested(work.message.digest, attestation, node.clock()))
+        await node.ports.peers.publish(TOPIC_ATTESTATION, encode_attestation(attestation), self._enough)
+        return True
+
+    async def _submit(self, work: Work, digest: Digest) -> bool:
+        node, message = self._node, work.deliverables[digest]
+        submitter = node.ports.submitters[message.destination]
+        receipt = await submitter.submit(await self.submission(work, digest))
+        if receipt is not None:
+            node.metrics.delivered(message, receipt)
+            log.info(
+                "delivered",
+                request=work.message.digest.hex()[:16],
+                chain=str(message.destination.chain),
+                transaction=receipt.transaction,
+                cost=receipt.cost,
+            )
+        await node.record(Delivered(work.message.digest, digest, node.clock()))
+        return True
+
+    async def submission(self, work: Work, digest: Digest) -> Submission:
+        """All that the destination of one deliverable could need."""
+        message = work.deliverables[digest]
+        if message.kind is Kind.MESSAGE:
+            return Submission(message, work.attestation)
+        proof = None
+        if work.proof_id is not None:
+            proof, _ = await self._node.proof(work.proof_id)
+        attestation = work.attestation if digest in work.to_sign else None
+        return Submission(message, attestation, work.message, proof)
+
+    async def _check(self, work: Work, digest: Digest) -> bool:
+        node, message = self._node, work.deliverables[digest]
+        state = await node.ports.submitters[message.destination].state(message)
+        if state is DeliveryState.FINAL:
+            await node.record(Confirmed(work.message.digest, digest, node.clock()))
+            return True
+        if state is DeliveryState.INCLUDED and digest not in work.delivered:
+            await node.record(Delivered(work.message.digest, digest, node.clock()))
+        return False
+
+    # ---- what peers send ----
+
+    async def authorise(self, context: bytes) -> bytes:
+        """The value to sign for a coordinator's batch. Raises NotAuthorised unless this node's own pipeline reached all of it."""
+        node, digests = self._node, decode_digests(context)
+        owner = node.pipeline.owner(digests[0])
+        if owner is not None and owner.ready_at is None:
+            # The coordinator is a moment ahead of this node's own check of the proof.
+            await node.wait_for(owner.message.digest, lambda work: work.ready_at is not None, PATIENCE_SECONDS)
+        try:
+            return node.pipeline.authorise(digests, node.clock())
+        except NotAuthorised as error:
+            node.metrics.refused_to_sign.inc()
+            log.warning("refused to sign", error=str(error))
+            raise
+
+    async def take_proof(self, peer: int, body: bytes) -> bytes:
+        """A peer's proof: checked against this node's own inputs and outputs, then kept. Raises NotAuthorised when it does not hold."""
+        node, notice = self._node, ProofNotice.from_bytes(body)
+        work = await node.wait_for(notice.request_id, lambda work: work.outcome is not None, PATIENCE_SECONDS)
+        if work is None or work.outcome is None:
+            raise NotAuthorised("This node has not reached that request.")
+        if work.proof_id is not None:
+            return b""
+        if work.outcome.status is not Status.ANSWERED:
+            raise NotAuthorised("This node refuses that request; there is nothing to prove.")
+        asked = InferenceRequest.from_bytes(work.message.payload)
+        if not await node.ports.prover.verify(asked.model_id, asked.inputs, work.outcome.outputs, notice.proof):
+            node.metrics.bad_proofs.labels(peer=str(peer)).inc()
+            log.error("bad proof", peer=peer, request=notice.request_id.hex()[:16])
+            raise NotAuthorised("The proof does not show the output that this node computed.")
+        proof_id = await node.save_proof(notice.proof)
+        await node.record(Proved(notice.request_id, proof_id, peer, node.clock()))
+        return b""
+
+    async def take_attestation(self, peer: int, body: bytes) -> bytes:
+        """A signature that a peer coordinated: checked under the group key, then kept for each message that it covers."""
+        node, attestation = self._node, decode_attestation(body)
+        if not node.ports.committee.check(attestation):
+            node.metrics.bad_signatures.labels(peer=str(peer)).inc()
+            log.error("bad signature", peer=peer)
+            raise NotAuthorised("That is not the committee's signature.")
+        owners = {work.message.digest for digest in attestation.digests if (work := node.pipeline.owner(digest))}
+        for work_id in owners:
+            await self._keep(work_id, attestation)
+        if not owners:
+            raise NotAuthorised("This node has not reached what that signature covers.")
+        return b""
+
+    async def _keep(self, work_id: Digest, attestation: GroupAttestation) -> None:
+        try:
+            await self._node.record(Attested(work_id, attestation, self._node.clock()))
+        except ProtocolError as error:
+            raise NotAuthorised(str(error)) from error
