@@ -1,8 +1,9 @@
 """What can go wrong in threshold signing, and who is to blame.
 
-Every error carries `culprits`, the identifiers of the participants it proves at fault (empty when it proves nothing about
-anybody), and `code`, the stable word that crosses the wire. The text is a sentence that says what to do, and never holds a
-secret. This module catches nothing and logs nothing.
+A branch of the project's error tree: everything here is a `ProtocolError`, and what the node's ports promise is also the
+`oracle.errors` type that they name. Every error carries `culprits`, the identifiers of the participants it names (empty
+when it names nobody), and `code`, the stable word that crosses the wire. The text is a sentence that says what to do, and
+never holds a secret. This module catches nothing and logs nothing.
 """
 
 from __future__ import annotations
@@ -10,18 +11,44 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
+from oracle.errors import NotAuthorised, PeerError, SigningError
+from oracle.protocol.errors import DecodeError as ProtocolDecodeError
+from oracle.protocol.errors import ProtocolError
 
-class FrostError(Exception):
+__all__ = [
+    "Busy",
+    "DealerKeyRefused",
+    "DecodeError",
+    "Equivocation",
+    "FrostError",
+    "GroupError",
+    "IllegalTransition",
+    "InvalidShare",
+    "InvalidSignature",
+    "KeyMaterialError",
+    "KeystoreError",
+    "NonceSpent",
+    "NotAuthorised",
+    "OversizeBody",
+    "PeerRefused",
+    "PeerTimeout",
+    "PeerUnreachable",
+    "TooFewSigners",
+    "TransportError",
+    "WrongIdentifier",
+]
+
+
+class FrostError(ProtocolError):
     """Root of this package's errors. `culprits` is sorted and free of duplicates."""
 
     code: ClassVar[str] = "frost"
 
     def __init__(self, message: str, culprits: Iterable[int] = ()) -> None:
-        super().__init__(message)
-        self.culprits: tuple[int, ...] = tuple(sorted(set(culprits)))
+        super().__init__(message, culprits=tuple(sorted(set(culprits))))
 
 
-class DecodeError(FrostError):
+class DecodeError(FrostError, ProtocolDecodeError):
     """Bytes that are not an encoding this package writes: wrong length, off the curve, out of range, out of order."""
 
     code = "decode"
@@ -81,14 +108,10 @@ class NonceSpent(FrostError):
     code = "nonce_spent"
 
 
-class NotAuthorised(FrostError):
-    """The signer's own pipeline has not reached what it is asked to sign. `reason` may be shown to peers."""
+class WrongIdentifier(FrostError):
+    """A participant spoke in the name of another; `culprits` is the one that the channel authenticated."""
 
-    code = "not_authorised"
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    code = "wrong_identifier"
 
 
 class Busy(FrostError):
@@ -97,8 +120,12 @@ class Busy(FrostError):
     code = "busy"
 
 
-class TooFewSigners(FrostError):
-    """Fewer than the quorum signed. `refusals` says per participant why it did not; `culprits` are those proven at fault."""
+class TooFewSigners(FrostError, SigningError):
+    """Fewer than the quorum signed, or the deadline passed.
+
+    `refusals` says per participant why it did not sign; `culprits` are those that were excluded: they broke the protocol, or
+    fell silent after they had committed.
+    """
 
     code = "too_few_signers"
 
@@ -107,7 +134,7 @@ class TooFewSigners(FrostError):
         self.refusals: dict[int, str] = dict(sorted(refusals.items()))
 
 
-class TransportError(FrostError):
+class TransportError(FrostError, PeerError):
     """A peer could not be reached, or broke the transport's rules."""
 
     code = "transport"

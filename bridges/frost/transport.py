@@ -1,0 +1,496 @@
+"""Authenticated, encrypted, bounded requests between committee members: HTTP over TLS 1.3 with pinned certificates.
+
+Guarantees: both ends show a certificate and prove its key; a server serves exactly the certificates it was given and tells
+its handler which member is calling; a client talks to exactly the one certificate it expects; nothing older than TLS 1.3;
+bodies, replies, requests in flight and every wait are bounded; what goes wrong in a handler reaches the peer as a word and a
+sentence, and an unexpected error as the word alone.
+Does not know what the bodies mean, does not retry, and does not hide who talks to whom.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import ssl
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+import aiohttp
+import structlog
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import NameOID
+
+from bridges.frost.errors import (
+    Busy,
+    DecodeError,
+    FrostError,
+    KeystoreError,
+    OversizeBody,
+    PeerRefused,
+    PeerTimeout,
+    PeerUnreachable,
+)
+from bridges.frost.keystore import read_private_file, write_private_file
+from oracle.errors import NotAuthorised, SibylError
+from oracle.ports import PeerHandler
+from oracle.protocol.errors import DecodeError as ProtocolDecodeError
+from oracle.protocol.errors import ProtocolError
+
+_log: Final = structlog.get_logger(__name__)
+
+CERTIFICATE_FILE: Final = "peer-certificate.pem"
+KEY_FILE: Final = "peer-key.pem"
+CERTIFICATE_YEARS: Final = 10
+MAX_REASON_CHARACTERS: Final = 500
+_MAX_ERROR_BYTES: Final = 4096
+_CHUNK: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class TransportLimits:
+    """Bounds on one end. Sizes in bytes, waits in seconds."""
+
+    max_body: int = 1_048_576
+    """Largest request body or reply; a zk proof is a few kilobytes."""
+    handshake_timeout: float = 5.0
+    body_timeout: float = 10.0
+    """For a request's body to arrive whole."""
+    handler_timeout: float = 30.0
+    idle_timeout: float = 30.0
+    """For a connection without a request, and for a request's headers."""
+    in_flight: int = 16
+    """Requests of one peer that are served at a time."""
+    connections: int = 8
+    """Connections that a client opens to one peer."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCertificate:
+    """A pinned certificate, as DER. Compare by value."""
+
+    der: bytes
+
+    def __post_init__(self) -> None:
+        try:
+            x509.load_der_x509_certificate(self.der)
+        except ValueError:
+            raise DecodeError("The bytes are not a DER certificate.") from None
+
+    @classmethod
+    def from_pem(cls, pem: str) -> PeerCertificate:
+        """Exactly one PEM certificate. Raises DecodeError otherwise."""
+        if pem.count("-----BEGIN") != 1:
+            raise DecodeError("A pinned peer has exactly one PEM certificate.")
+        try:
+            return cls(ssl.PEM_cert_to_DER_cert(pem.strip()))
+        except ValueError:
+            raise DecodeError("The text is not a PEM certificate.") from None
+
+    def to_pem(self) -> str:
+        """PEM, for configuration files."""
+        return ssl.DER_cert_to_PEM_cert(self.der)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the DER, in hexadecimal."""
+        return hashlib.sha256(self.der).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class TransportIdentity:
+    """This member's certificate, and where its files are: the TLS library reads the key from its file alone."""
+
+    certificate: PeerCertificate
+    certificate_path: Path
+    key_path: Path
+
+    @classmethod
+    def generate(cls, directory: Path, name: str, now: datetime) -> TransportIdentity:
+        """Make an ed25519 key and a self-signed certificate in `directory`. Raises KeystoreError if they are there already.
+
+        `name` is for people who read the certificate; members are told apart by the certificate itself. `now` must be aware.
+        """
+        key = Ed25519PrivateKey.generate()
+        certificate = PeerCertificate(_self_signed(key, name, now).public_bytes(serialization.Encoding.DER))
+        key_pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        write_private_file(directory / KEY_FILE, key_pem)
+        write_private_file(directory / CERTIFICATE_FILE, certificate.to_pem().encode())
+        return cls.load(directory)
+
+    @classmethod
+    def load(cls, directory: Path) -> TransportIdentity:
+        """Raises KeystoreError for files that are missing, readable by others, damaged, or do not belong together."""
+        certificate_path, key_path = directory / CERTIFICATE_FILE, directory / KEY_FILE
+        read_private_file(key_path)
+        try:
+            certificate = PeerCertificate.from_pem(read_private_file(certificate_path).decode("ascii"))
+        except (DecodeError, UnicodeDecodeError):
+            raise KeystoreError(
+                f"{certificate_path} holds no certificate; restore it or make a new identity."
+            ) from None
+        identity = cls(certificate, certificate_path, key_path)
+        identity.show(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        return identity
+
+    def show(self, context: ssl.SSLContext) -> None:
+        """Make `context` present this identity. Raises KeystoreError if key and certificate do not match."""
+        try:
+            context.load_cert_chain(self.certificate_path, self.key_path, password=_no_password)
+        except (ssl.SSLError, OSError) as error:
+            raise KeystoreError(f"{self.key_path} is not the key of {self.certificate_path}.") from error
+
+
+def _no_password() -> str:
+    # Without this the TLS library would ask on the terminal, and hang, for an encrypted key.
+    raise KeystoreError("The peer key is encrypted; store it unencrypted with mode 0600.")
+
+
+def _self_signed(key: Ed25519PrivateKey, name: str, now: datetime) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        # One hour back, for peers whose clock is behind.
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=365 * CERTIFICATE_YEARS))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .sign(key, None)
+    )
+
+
+def server_context(identity: TransportIdentity, pins: Mapping[int, PeerCertificate]) -> ssl.SSLContext:
+    """TLS 1.3 only; asks for a certificate and trusts exactly `pins`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # A resumed session would skip the certificate; without tickets there is none.
+    context.num_tickets = 0
+    return _configured(context, identity, list(pins.values()))
+
+
+def client_context(identity: TransportIdentity, pin: PeerCertificate) -> ssl.SSLContext:
+    """TLS 1.3 only; shows our certificate and trusts exactly `pin`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # The certificate itself is the name.
+    context.check_hostname = False
+    return _configured(context, identity, [pin])
+
+
+def _configured(context: ssl.SSLContext, identity: TransportIdentity, pins: list[PeerCertificate]) -> ssl.SSLContext:
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    identity.show(context)
+    for pin in pins:
+        context.load_verify_locations(cadata=pin.der)
+    return context
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    handler: PeerHandler
+    max_body: int
+    timeout: float
+
+
+class PeerServer:
+    """Serves registered paths to pinned peers. `async with server:` or `start` and `stop`."""
+
+    def __init__(
+        self,
+        identity: TransportIdentity,
+        pins: Mapping[int, PeerCertificate],
+        address: tuple[str, int],
+        limits: TransportLimits | None = None,
+    ) -> None:
+        """`address`: host and port to listen on, port 0 for any. Raises KeystoreError if two peers share a certificate."""
+        self._limits = limits or TransportLimits()
+        self._callers = {pin.der: peer_id for peer_id, pin in pins.items()}
+        if len(self._callers) != len(pins):
+            raise KeystoreError("Two peers are pinned to one certificate; give each its own.")
+        self._context = server_context(identity, pins)
+        self._address = address
+        self._routes: dict[str, _Route] = {}
+        self._in_flight: Counter[int] = Counter()
+        self._http: web.Server | None = None
+        self._listener: asyncio.Server | None = None
+
+    def route(
+        self, path: str, handler: PeerHandler, *, max_body: int | None = None, timeout: float | None = None
+    ) -> None:
+        """Serve POST `path` with `handler(peer_id, body) -> reply`. Raises ValueError for a path that is taken."""
+        if not path.startswith("/") or path in self._routes:
+            raise ValueError(f"The route {path} is taken or does not begin with a slash.")
+        limits = self._limits
+        self._routes[path] = _Route(
+            handler,
+            limits.max_body if max_body is None else max_body,
+            limits.handler_timeout if timeout is None else timeout,
+        )
+
+    async def start(self) -> None:
+        """Listen. Raises OSError if the port is taken."""
+        loop, limits = asyncio.get_running_loop(), self._limits
+        # The low-level server: no router, no middleware, and debug off whatever the loop says, so no traceback is ever sent.
+        self._http = web.Server(
+            self._serve,
+            handler_cancellation=True,
+            keepalive_timeout=limits.idle_timeout,
+            lingering_time=1.0,
+            auto_decompress=False,
+            access_log=None,
+            debug=False,
+        )
+        self._listener = await loop.create_server(
+            self._http,
+            *self._address,
+            ssl=self._context,
+            ssl_handshake_timeout=limits.handshake_timeout,
+            ssl_shutdown_timeout=1.0,
+        )
+
+    async def stop(self) -> None:
+        """Stop listening, let running handlers end for a second, close every connection. May be called twice."""
+        if self._listener is None or self._http is None:
+            return
+        listener, http = self._listener, self._http
+        self._listener = self._http = None
+        listener.close()
+        http.pre_shutdown()
+        await http.shutdown(1.0)
+        async with asyncio.timeout(5.0):
+            await listener.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on. Raises ValueError before `start`."""
+        if self._listener is None:
+            raise ValueError("The peer server has no port before it is started.")
+        port: int = self._listener.sockets[0].getsockname()[1]
+        return port
+
+    async def _serve(self, request: web.BaseRequest) -> web.Response:
+        caller = self._caller(request)
+        if caller is None:
+            return _refusal(403, "forbidden", "This certificate is not pinned here.")
+        if self._in_flight[caller] >= self._limits.in_flight:
+            return _refusal(503, Busy.code, "Too many requests of yours are being served; come back later.")
+        self._in_flight[caller] += 1
+        try:
+            return await self._dispatch(caller, request)
+        finally:
+            self._in_flight[caller] -= 1
+
+    def _caller(self, request: web.BaseRequest) -> int | None:
+        tls = request.transport.get_extra_info("ssl_object") if request.transport else None
+        certificate = tls.getpeercert(binary_form=True) if tls else None
+        return self._callers.get(certificate) if certificate else None
+
+    async def _dispatch(self, caller: int, request: web.BaseRequest) -> web.Response:
+        route = self._routes.get(request.raw_path)
+        if route is None:
+            return _refusal(404, "not_found", "Nothing is served at this path.")
+        if request.method != "POST":
+            return _refusal(405, "method", "Peers use POST.")
+        try:
+            async with asyncio.timeout(self._limits.body_timeout):
+                body = await _read_bounded(request.content, request.content_length, route.max_body)
+        except TimeoutError:
+            return _refusal(408, PeerTimeout.code, "The request's body did not arrive in time.")
+        except OversizeBody as error:
+            return _refusal(413, error.code, str(error))
+        return await self._answer(caller, request.raw_path, route, body)
+
+    async def _answer(self, caller: int, path: str, route: _Route, body: bytes) -> web.Response:
+        try:
+            async with asyncio.timeout(route.timeout):
+                # gather hands an unexpected error over as a value: it is logged here and hidden from the peer.
+                (result,) = await asyncio.gather(route.handler(caller, body), return_exceptions=True)
+        except TimeoutError:
+            _log.warning("peer_request_timed_out", peer=caller, path=path, seconds=route.timeout)
+            return _refusal(504, PeerTimeout.code, "The request took too long to serve.")
+        if isinstance(result, bytes):
+            return web.Response(body=result, content_type="application/octet-stream")
+        if isinstance(result, (ProtocolError, SibylError)):
+            code = _code(result)
+            _log.info("peer_request_refused", peer=caller, path=path, code=code, reason=str(result))
+            return _refusal(409, code, str(result))
+        _log.error("peer_request_failed", peer=caller, path=path, exc_info=result)
+        return _refusal(500, "internal", "The request failed; the operator's log says why.")
+
+
+def _code(error: ProtocolError | SibylError) -> str:
+    if isinstance(error, FrostError):
+        return error.code
+    if isinstance(error, NotAuthorised):
+        return "not_authorised"
+    return DecodeError.code if isinstance(error, ProtocolDecodeError) else "refused"
+
+
+def _refusal(status: int, code: str, reason: str) -> web.Response:
+    body = json.dumps({"error": code, "reason": reason[:MAX_REASON_CHARACTERS]}).encode()
+    response = web.Response(status=status, body=body, content_type="application/json")
+    if status in (403, 408, 413):
+        response.force_close()
+    return response
+
+
+async def _read_bounded(content: aiohttp.StreamReader, declared: int | None, bound: int) -> bytes:
+    if declared is not None and declared > bound:
+        raise OversizeBody(f"A body of {declared} bytes is over the bound of {bound}.")
+    body = bytearray()
+    async for chunk in content.iter_chunked(_CHUNK):
+        body += chunk
+        if len(body) > bound:
+            raise OversizeBody(f"The body is over the bound of {bound} bytes.")
+    return bytes(body)
+
+
+class PeerCaller(Protocol):
+    """One peer, as the layers above see it."""
+
+    async def call(self, path: str, body: bytes, timeout: float) -> bytes:
+        """The peer's reply. Raises TransportError."""
+
+
+class PeerClient:
+    """Calls one pinned peer over kept-alive connections. Close it when done, or use `async with`."""
+
+    def __init__(
+        self,
+        identity: TransportIdentity,
+        peer_id: int,
+        pin: PeerCertificate,
+        address: tuple[str, int],
+        limits: TransportLimits | None = None,
+    ) -> None:
+        self._limits = limits or TransportLimits()
+        self._peer_id = peer_id
+        self._address = address
+        self._context = client_context(identity, pin)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def call(self, path: str, body: bytes, timeout: float) -> bytes:
+        """POST `body` and return the reply.
+
+        Raises OversizeBody, PeerTimeout, PeerUnreachable (also for a certificate that is not the pinned one) or PeerRefused.
+        """
+        limits = self._limits
+        if len(body) > limits.max_body:
+            raise OversizeBody(f"A body of {len(body)} bytes is over the bound of {limits.max_body}; it was not sent.")
+        host, port = self._address
+        try:
+            async with (
+                asyncio.timeout(timeout),
+                self._open_session().post(f"https://{host}:{port}{path}", data=body, allow_redirects=False) as reply,
+            ):
+                if reply.status != 200:
+                    raise await self._refused(reply)
+                return await _read_bounded(reply.content, reply.content_length, limits.max_body)
+        except TimeoutError:
+            raise PeerTimeout(f"Peer {self._peer_id} did not answer within {timeout:g} s.") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise PeerUnreachable(f"Peer {self._peer_id} cannot be reached: {_summary(error)}.") from error
+
+    async def _refused(self, reply: aiohttp.ClientResponse) -> PeerRefused:
+        try:
+            content = json.loads(await _read_bounded(reply.content, reply.content_length, _MAX_ERROR_BYTES))
+            code, reason = content["error"], content["reason"]
+        except (OversizeBody, ValueError, TypeError, KeyError, RecursionError):
+            code, reason = "malformed", f"HTTP status {reply.status} without a structured reason."
+        return PeerRefused(self._peer_id, _printable(code, 40), _printable(reason, MAX_REASON_CHARACTERS))
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                ssl=self._context,
+                limit=self._limits.connections,
+                # Shorter than the server's, so that a request never races with the server's closing.
+                keepalive_timeout=self._limits.idle_timeout / 3,
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+                timeout=aiohttp.ClientTimeout(total=None),  # each call brings its own
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Close all connections. A later `call` opens new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class PeerNetwork:
+    """All other members at once: the node's `Peers` port."""
+
+    def __init__(self, clients: Mapping[int, PeerCaller], timeout: float) -> None:
+        """`timeout`: seconds for each peer's answer."""
+        self._clients = dict(clients)
+        self._timeout = timeout
+
+    async def publish(self, path: str, body: bytes) -> tuple[int, ...]:
+        """Send to every other member at once; who took it, ascending. Never raises for a silent or refusing peer."""
+        async with asyncio.TaskGroup() as group:
+            tasks = {peer_id: group.create_task(self._took(peer_id, path, body)) for peer_id in self._clients}
+        return tuple(sorted(peer_id for peer_id, task in tasks.items() if task.result()))
+
+    async def _took(self, peer_id: int, path: str, body: bytes) -> bool:
+        try:
+            await self._clients[peer_id].call(path, body, self._timeout)
+        except FrostError as error:
+            _log.info("peer_publish_failed", peer=peer_id, path=path, code=error.code, reason=str(error))
+            return False
+        return True
+
+
+def _printable(text: object, bound: int) -> str:
+    """A peer's text, fit for our log: no control characters, no endless lines."""
+    return "".join(c if c.isprintable() else "?" for c in str(text)[:bound])
+
+
+def _summary(error: Exception) -> str:
+    return _printable(str(error).rstrip(".") or type(error).__name__, 200)

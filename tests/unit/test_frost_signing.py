@@ -1,0 +1,387 @@
+"""Keys, the two rounds and the session's state machine, with the attacks that each must withstand."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
+
+from bridges.frost import signing
+from bridges.frost.coordinator import SigningSession, State
+from bridges.frost.errors import (
+    DecodeError,
+    Equivocation,
+    GroupError,
+    IllegalTransition,
+    InvalidShare,
+    InvalidSignature,
+    KeyMaterialError,
+    NonceSpent,
+    WrongIdentifier,
+)
+from bridges.frost.group import ORDER, Identifier, Point, Scalar, SecretScalar, base_times, identifier, point_sum
+from bridges.frost.keygen import (
+    GroupPublicKey,
+    KeyShare,
+    Origin,
+    PublicKeyPackage,
+    deal,
+    deal_secret,
+    lagrange_coefficient,
+)
+from bridges.frost.signing import NonceCommitment, SignatureShare
+
+MESSAGE = bytes(range(32))
+
+
+@pytest.fixture(scope="module")
+def shares() -> tuple[KeyShare, ...]:
+    return deal(4, 3, os.urandom)
+
+
+def commit_all(chosen: list[KeyShare]) -> list[signing.SigningNonces]:
+    return [signing.commit(share, os.urandom(64)) for share in chosen]
+
+
+def run(chosen: list[KeyShare], message: bytes = MESSAGE) -> tuple[signing.SigningPackage, list[SignatureShare]]:
+    nonces = commit_all(chosen)
+    package = signing.prepare(chosen[0].public, message, [n.commitment for n in nonces])
+    return package, [signing.sign(s, n, package) for s, n in zip(chosen, nonces, strict=True)]
+
+
+# ---- keys
+
+
+@pytest.mark.parametrize("quorum", [(3, 2), (4, 3), (7, 5)])
+def test_deal__any_quorum__signs(quorum: tuple[int, int]) -> None:
+    dealt = deal(*quorum, os.urandom)
+    for chosen in list(combinations(dealt, quorum[1]))[:5]:
+        package, made = run(list(chosen))
+        assert signing.verify(dealt[0].public.group_public_key, signing.aggregate(package, made), MESSAGE)
+
+
+def test_deal__any_key__is_marked_as_a_dealers(shares: tuple[KeyShare, ...]) -> None:
+    assert all(share.public.origin is Origin.DEALER for share in shares)
+
+
+@pytest.mark.parametrize(("n", "t"), [(4, 1), (4, 5), (1, 1), (0, 0), (1001, 3)])
+def test_deal__impossible_threshold__is_refused(n: int, t: int) -> None:
+    with pytest.raises(KeyMaterialError):
+        deal(n, t, os.urandom)
+
+
+def test_deal_secret__inputs__are_wiped() -> None:
+    secret, coefficient = (SecretScalar(os.urandom(31).rjust(32, b"\x01")) for _ in range(2))
+    deal_secret(secret, [coefficient], 3)
+    assert secret.wiped
+    assert coefficient.wiped
+
+
+def test_deal__group_key_x_at_or_above_the_order__draws_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[int] = []
+    honest = GroupPublicKey.__post_init__
+
+    def refuse_once(self: GroupPublicKey) -> None:
+        if not refused:
+            refused.append(self.x)
+            raise DecodeError("x is above the order")
+        honest(self)
+
+    # Such a key cannot be found (2^-128), so the refusal is made to happen.
+    monkeypatch.setattr(GroupPublicKey, "__post_init__", refuse_once)
+    dealt = deal(4, 3, os.urandom)
+    assert refused
+    assert dealt[0].public.group_public_key.x != refused[0]
+
+
+def test_public_key_package__foreign_verifying_share__names_it(shares: tuple[KeyShare, ...]) -> None:
+    public = shares[0].public
+    forged = {**public.verifying_shares, identifier(4): base_times(Scalar(99))}
+    with pytest.raises(KeyMaterialError) as caught:
+        PublicKeyPackage(public.group_public_key, 3, forged, Origin.DEALER)
+    assert caught.value.culprits == (4,)
+
+
+def test_public_key_package__other_group_key__is_refused(shares: tuple[KeyShare, ...]) -> None:
+    other = GroupPublicKey(base_times(Scalar(99)))
+    with pytest.raises(KeyMaterialError):
+        PublicKeyPackage(other, 3, shares[0].public.verifying_shares, Origin.DEALER)
+
+
+def test_public_key_package__threshold_lowered__is_refused(shares: tuple[KeyShare, ...]) -> None:
+    public = shares[0].public
+    with pytest.raises(KeyMaterialError):
+        PublicKeyPackage(public.group_public_key, 2, public.verifying_shares, Origin.DEALER)
+
+
+def test_key_share__of_another_participant__is_refused(shares: tuple[KeyShare, ...]) -> None:
+    with pytest.raises(KeyMaterialError):
+        KeyShare(identifier(2), shares[0].signing_share.copy(), shares[0].public)
+
+
+def test_key_share__repr__hides_the_share(shares: tuple[KeyShare, ...]) -> None:
+    assert shares[0].signing_share.reveal().hex() not in repr(shares[0])
+    assert "signing_share" not in repr(shares[0])
+
+
+def test_lagrange__duplicate_or_absent__is_refused() -> None:
+    one, two = identifier(1), identifier(2)
+    with pytest.raises(KeyMaterialError):
+        lagrange_coefficient(one, [one, one, two])
+    with pytest.raises(KeyMaterialError):
+        lagrange_coefficient(one, [two])
+
+
+# ---- the rounds
+
+
+def test_sign__same_nonces_twice__is_refused(shares: tuple[KeyShare, ...]) -> None:
+    chosen = list(shares[:3])
+    nonces = commit_all(chosen)
+    commitments = [n.commitment for n in nonces]
+    signing.sign(chosen[0], nonces[0], signing.prepare(chosen[0].public, MESSAGE, commitments))
+    other = signing.prepare(chosen[0].public, bytes(32), commitments)
+    with pytest.raises(NonceSpent):
+        signing.sign(chosen[0], nonces[0], other)
+
+
+def test_sign__refused_package__still_spends_the_nonces(shares: tuple[KeyShare, ...]) -> None:
+    chosen = list(shares[:3])
+    nonces = commit_all(chosen)
+    commitments = [n.commitment for n in nonces]
+    foreign = [signing.commit(chosen[0], os.urandom(64)).commitment, *commitments[1:]]
+    with pytest.raises(KeyMaterialError):
+        signing.sign(chosen[0], nonces[0], signing.prepare(chosen[0].public, MESSAGE, foreign))
+    with pytest.raises(NonceSpent):
+        signing.sign(chosen[0], nonces[0], signing.prepare(chosen[0].public, MESSAGE, commitments))
+
+
+def test_sign__afterwards__share_is_intact_and_nonces_are_wiped(shares: tuple[KeyShare, ...]) -> None:
+    chosen = list(shares[:3])
+    before = chosen[0].signing_share.reveal()
+    nonces = commit_all(chosen)
+    hiding, binding = nonces[0]._hiding, nonces[0]._binding
+    signing.sign(chosen[0], nonces[0], signing.prepare(chosen[0].public, MESSAGE, [n.commitment for n in nonces]))
+    assert hiding.wiped
+    assert binding.wiped
+    assert chosen[0].signing_share.reveal() == before
+
+
+def test_nonces__repr__hides_them(shares: tuple[KeyShare, ...]) -> None:
+    nonces = signing.commit(shares[0], os.urandom(64))
+    assert nonces._hiding.reveal().hex() not in repr(nonces)
+
+
+def test_commit__same_randomness_other_share__differs(shares: tuple[KeyShare, ...]) -> None:
+    randomness = bytes(64)
+    assert (
+        signing.commit(shares[0], randomness).commitment.hiding
+        != signing.commit(shares[1], randomness).commitment.hiding
+    )
+
+
+@pytest.mark.parametrize("size", [0, 32, 63, 65])
+def test_commit__wrong_amount_of_randomness__raises(shares: tuple[KeyShare, ...], size: int) -> None:
+    with pytest.raises(ValueError, match="random bytes"):
+        signing.commit(shares[0], bytes(size))
+
+
+def test_prepare__fewer_than_the_quorum__is_refused(shares: tuple[KeyShare, ...]) -> None:
+    commitments = [n.commitment for n in commit_all(list(shares[:2]))]
+    with pytest.raises(KeyMaterialError):
+        signing.prepare(shares[0].public, MESSAGE, commitments)
+
+
+def test_prepare__stranger_or_duplicate__is_refused(shares: tuple[KeyShare, ...]) -> None:
+    commitments = [n.commitment for n in commit_all(list(shares[:3]))]
+    with pytest.raises(KeyMaterialError):
+        signing.prepare(shares[0].public, MESSAGE, [*commitments, replace(commitments[0], identifier=identifier(9))])
+    with pytest.raises(KeyMaterialError):
+        signing.prepare(shares[0].public, MESSAGE, [*commitments, commitments[0]])
+
+
+def test_prepare__rogue_commitment_that_cancels_the_others__never_gives_a_usable_r(
+    shares: tuple[KeyShare, ...],
+) -> None:
+    """Without binding factors this makes R what the attacker wants; with them R is another point, or the sum is refused."""
+    first, second = (signing.commit(share, os.urandom(64)).commitment for share in shares[:2])
+    wanted = base_times(Scalar(7))
+    rogue = NonceCommitment(
+        identifier(3),
+        point_sum([wanted, first.hiding.negated(), second.hiding.negated()]),
+        point_sum([first.binding, second.binding]).negated(),
+    )
+    package = signing.prepare(shares[0].public, MESSAGE, [first, second, rogue])
+    assert package.r != wanted
+
+
+def test_aggregate__below_the_quorum_or_strangers__is_refused(shares: tuple[KeyShare, ...]) -> None:
+    package, made = run(list(shares[:3]))
+    for wrong in (made[:2], [*made, made[0]], [*made[:2], replace(made[2], identifier=identifier(4))]):
+        with pytest.raises(KeyMaterialError):
+            signing.aggregate(package, wrong)
+
+
+def test_aggregate__two_of_three_shares_are_lies__both_are_named(shares: tuple[KeyShare, ...]) -> None:
+    package, made = run(list(shares[:3]))
+    lies = [made[0], replace(made[1], z=Scalar((made[1].z + 1) % ORDER)), replace(made[2], z=Scalar(0))]
+    with pytest.raises(InvalidSignature):
+        signing.aggregate(package, lies)
+    assert signing.find_culprits(package, lies) == (2, 3)
+
+
+def test_aggregate__errors_that_cancel_out__give_a_valid_signature(shares: tuple[KeyShare, ...]) -> None:
+    package, made = run(list(shares[:3]))
+    shifted = [
+        replace(made[0], z=Scalar((made[0].z + 5) % ORDER)),
+        replace(made[1], z=Scalar((made[1].z - 5) % ORDER)),
+        made[2],
+    ]
+    assert signing.aggregate(package, shifted) == signing.aggregate(package, made)
+
+
+def test_verify__other_message_length__is_false(shares: tuple[KeyShare, ...]) -> None:
+    package, made = run(list(shares[:3]))
+    signature = signing.aggregate(package, made)
+    key = shares[0].public.group_public_key
+    assert signing.verify(key, signature, MESSAGE)
+    assert not signing.verify(key, signature, MESSAGE + b"\x00")
+    assert not signing.verify(key, signature, b"")
+
+
+# ---- the session's state machine
+
+
+def start(shares: tuple[KeyShare, ...]) -> tuple[SigningSession, list[signing.SigningNonces]]:
+    return SigningSession(shares[0].public, MESSAGE), commit_all(list(shares))
+
+
+def test_session__t_commitments_then_t_shares__signs(shares: tuple[KeyShare, ...]) -> None:
+    session, nonces = start(shares)
+    order = [3, 0, 2]
+    packages = [session.add_commitment(shares[i].identifier, nonces[i].commitment) for i in order]
+    assert packages[:2] == [None, None]
+    package = packages[2]
+    assert package is not None
+    assert package.signers == (1, 3, 4)
+    results = [session.add_share(shares[i].identifier, signing.sign(shares[i], nonces[i], package)) for i in order]
+    assert results[:2] == [None, None]
+    assert results[2] is not None
+    assert session.state is State.SIGNED
+    assert signing.verify(shares[0].public.group_public_key, results[2], MESSAGE)
+
+
+def test_session__illegal_transitions__raise_and_change_nothing(shares: tuple[KeyShare, ...]) -> None:
+    session, nonces = start(shares)
+    one = shares[0].identifier
+    with pytest.raises(IllegalTransition):
+        session.add_share(one, SignatureShare(one, Scalar(1)))
+    assert session.state is State.COMMITTING
+    for i in range(3):
+        package = session.add_commitment(shares[i].identifier, nonces[i].commitment)
+    assert package is not None
+    with pytest.raises(IllegalTransition):
+        session.add_commitment(shares[3].identifier, nonces[3].commitment)
+    with pytest.raises(IllegalTransition):
+        session.add_share(shares[3].identifier, SignatureShare(shares[3].identifier, Scalar(1)))
+    assert session.state is State.SHARING
+    assert session.missing == (1, 2, 3)
+
+
+def test_session__equivocating_signer__is_named(shares: tuple[KeyShare, ...]) -> None:
+    session, nonces = start(shares)
+    one = shares[0].identifier
+    assert session.add_commitment(one, nonces[0].commitment) is None
+    assert session.add_commitment(one, nonces[0].commitment) is None
+    with pytest.raises(Equivocation) as caught:
+        session.add_commitment(one, signing.commit(shares[0], os.urandom(64)).commitment)
+    assert caught.value.culprits == (1,)
+
+
+def test_session__second_different_share__is_named(shares: tuple[KeyShare, ...]) -> None:
+    session, nonces = start(shares)
+    for i in range(3):
+        package = session.add_commitment(shares[i].identifier, nonces[i].commitment)
+    assert package is not None
+    one = shares[0].identifier
+    share = signing.sign(shares[0], nonces[0], package)
+    assert session.add_share(one, share) is None
+    assert session.add_share(one, share) is None
+    with pytest.raises(Equivocation) as caught:
+        session.add_share(one, replace(share, z=Scalar(1)))
+    assert caught.value.culprits == (1,)
+
+
+def test_session__speaking_for_another__names_the_speaker(shares: tuple[KeyShare, ...]) -> None:
+    session, nonces = start(shares)
+    with pytest.raises(WrongIdentifier) as caught:
+        session.add_commitment(shares[1].identifier, nonces[0].commitment)
+    assert caught.value.culprits == (2,)
+
+
+def test_session__stranger__is_refused(shares: tuple[KeyShare, ...]) -> None:
+    session, nonces = start(shares)
+    stranger = Identifier(9)
+    with pytest.raises(KeyMaterialError):
+        session.add_commitment(stranger, replace(nonces[0].commitment, identifier=stranger))
+
+
+def test_session__bad_share__fails_and_names_its_maker(shares: tuple[KeyShare, ...]) -> None:
+    session, nonces = start(shares)
+    for i in range(3):
+        package = session.add_commitment(shares[i].identifier, nonces[i].commitment)
+    assert package is not None
+    made = [signing.sign(shares[i], nonces[i], package) for i in range(3)]
+    session.add_share(shares[0].identifier, made[0])
+    session.add_share(shares[1].identifier, replace(made[1], z=Scalar(made[1].z ^ 1)))
+    with pytest.raises(InvalidShare) as caught:
+        session.add_share(shares[2].identifier, made[2])
+    assert caught.value.culprits == (2,)
+    assert session.state is State.FAILED
+    with pytest.raises(IllegalTransition):
+        session.add_share(shares[2].identifier, made[2])
+
+
+def test_session__coordinator_shows_two_lists__no_signature_comes_of_it(shares: tuple[KeyShare, ...]) -> None:
+    """A coordinator that tells signers different commitments gets shares that do not add up, and no second try."""
+    session, nonces = start(shares)
+    for i in range(3):
+        package = session.add_commitment(shares[i].identifier, nonces[i].commitment)
+    assert package is not None
+    other = signing.prepare(
+        shares[0].public, MESSAGE, [nonces[0].commitment, nonces[1].commitment, nonces[3].commitment]
+    )
+    session.add_share(shares[0].identifier, signing.sign(shares[0], nonces[0], other))
+    with pytest.raises(NonceSpent):
+        signing.sign(shares[0], nonces[0], package)
+    session.add_share(shares[1].identifier, signing.sign(shares[1], nonces[1], package))
+    with pytest.raises(InvalidShare):
+        session.add_share(shares[2].identifier, signing.sign(shares[2], nonces[2], package))
+    assert session.state is State.FAILED
+
+
+def test_session__commitments_that_cancel__are_refused_and_change_nothing(
+    shares: tuple[KeyShare, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, nonces = start(shares)
+    for i in range(2):
+        session.add_commitment(shares[i].identifier, nonces[i].commitment)
+
+    def identity(_: object) -> Point:
+        raise GroupError("identity")
+
+    # Binding factors make this infeasible to provoke, so it is made to happen.
+    with monkeypatch.context() as patch:
+        patch.setattr(signing, "point_sum", identity)
+        with pytest.raises(GroupError):
+            session.add_commitment(shares[2].identifier, nonces[2].commitment)
+    assert session.state is State.COMMITTING
+    assert session.add_commitment(shares[3].identifier, nonces[3].commitment) is not None
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_session__message_of_another_length__is_refused(shares: tuple[KeyShare, ...], size: int) -> None:
+    with pytest.raises(DecodeError):
+        SigningSession(shares[0].public, bytes(size))
