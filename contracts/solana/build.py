@@ -1,0 +1,154 @@
+"""Builds the Solana programs from their Zig sources: Zig → LLVM IR → BPF object → sBPF v3 executable.
+
+Everything comes from the locked `ziglang` wheel and this package; no platform tools. The result is cached by the content of the
+sources, of this build step and the compiler's version, and copied to `contracts/artifacts/solana/` for the wheel. An installation
+without the compiler takes the artefacts that the wheel carries. It does not deploy anything (see `deploy.py`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from circuits.cache import Json, Progress, content_key, ensure_entry, quiet
+from contracts.solana.ir import rewrite_memory_calls
+from contracts.solana.link import link
+
+HERE: Final = Path(__file__).resolve().parent
+ARTIFACTS: Final = HERE.parent / "artifacts" / "solana"
+_COMPILE_SECONDS: Final = 300.0
+_TARGET: Final = "bpfel-freestanding"
+_CPU: Final = "v2+allows_misaligned_mem_access"
+_STACK_FRAME: Final = 4096
+
+
+class BuildError(RuntimeError):
+    """A program did not compile; the message holds the compiler's own words."""
+
+
+@dataclass(frozen=True, slots=True)
+class SolanaArtifacts:
+    """The built programs."""
+
+    sibyl_so: Path
+    consumer_so: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    name: str
+    root: Path
+    modules: tuple[tuple[str, Path], ...]
+    mode: str
+
+
+_PROGRAMS: Final = (
+    _Program("sibyl", HERE / "src" / "main.zig", (), "ReleaseSafe"),
+    _Program("consumer", HERE / "consumer" / "main.zig", (("sibyl", HERE / "src" / "sibyl.zig"),), "ReleaseSafe"),
+)
+
+
+def build_programs(progress: Progress | None = None) -> SolanaArtifacts:
+    """The Sibyl program and the example consumer, built unless this very content was built before.
+
+    Raises BuildError when a program does not compile, or when there is neither a compiler nor a shipped artefact.
+    """
+    say = progress or quiet
+    try:
+        version = metadata.version("ziglang")
+    except metadata.PackageNotFoundError:
+        return _shipped()
+
+    def build(directory: Path) -> Mapping[str, Json]:
+        sizes: dict[str, Json] = {}
+        for program in _PROGRAMS:
+            say(f"Compiling the Solana program {program.name} with Zig {version} …")
+            executable = link(compile_object(program.root, directory, program.modules, program.mode))
+            (directory / f"{program.name}.so").write_bytes(executable)
+            sizes[program.name] = len(executable)
+        return {"sizes": sizes, "ziglang": version}
+
+    entry = ensure_entry("solana", content_key(_sources() | {"ziglang": version}), build, progress=say)
+    return _publish(entry.path)
+
+
+def compile_object(
+    root: Path, directory: Path, modules: tuple[tuple[str, Path], ...] = (), mode: str = "ReleaseSafe"
+) -> bytes:
+    """The relocatable BPF object of one Zig root file; intermediate files stand in `directory` and are removed."""
+    directory = directory.resolve()
+    listing, object_file = directory / f"{root.stem}.ll", directory / f"{root.stem}.o"
+    dependencies = [argument for name, _ in modules for argument in ("--dep", name)]
+    options = ["-target", _TARGET, "-mcpu", _CPU, "-O", mode, "-fstrip", "-fsingle-threaded"]
+    _zig(
+        ["build-obj", *options, "-fno-emit-bin", f"-femit-llvm-ir={listing}", *dependencies, f"-Mroot={root}"]
+        + [f"-M{name}={path}" for name, path in modules],
+        directory,
+    )
+    listing.write_text(rewrite_memory_calls(listing.read_text()))
+    _zig(
+        ["cc", "-target", _TARGET, f"-mcpu={_CPU}", "-O2", "-c", str(listing), "-o", str(object_file)]
+        + ["-mllvm", f"-bpf-stack-size={_STACK_FRAME}"],
+        directory,
+    )
+    compiled = object_file.read_bytes()
+    listing.unlink()
+    object_file.unlink()
+    return compiled
+
+
+def _zig(arguments: list[str], directory: Path) -> None:
+    command = [sys.executable, "-m", "ziglang", *arguments]
+    try:
+        done = subprocess.run(
+            command, cwd=directory, capture_output=True, text=True, timeout=_COMPILE_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"Zig did not finish within {_COMPILE_SECONDS:.0f} s; try again on a quieter machine.") from error
+    if done.returncode != 0:
+        raise BuildError(f"Zig could not compile a Solana program:\n{done.stderr.strip()}")
+
+
+def _sources() -> dict[str, str | bytes]:
+    """Everything that decides the result: the Zig files and the steps of this package."""
+    files = [*HERE.glob("src/**/*.zig"), *HERE.glob("consumer/**/*.zig"), *(HERE / name for name in _STEPS)]
+    return {str(path.relative_to(HERE)): path.read_bytes() for path in files}
+
+
+_STEPS: Final = ("build.py", "ir.py", "link.py")
+
+
+def _publish(built: Path) -> SolanaArtifacts:
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    for program in _PROGRAMS:
+        source, target = built / f"{program.name}.so", ARTIFACTS / f"{program.name}.so"
+        if not target.is_file() or target.read_bytes() != source.read_bytes():
+            # Renamed into place: another process may read the old one at this moment.
+            fresh = target.with_suffix(f".{built.name}.new")
+            shutil.copyfile(source, fresh)
+            fresh.replace(target)
+    return SolanaArtifacts(built / "sibyl.so", built / "consumer.so")
+
+
+def _shipped() -> SolanaArtifacts:
+    shipped = SolanaArtifacts(ARTIFACTS / "sibyl.so", ARTIFACTS / "consumer.so")
+    if not (shipped.sibyl_so.is_file() and shipped.consumer_so.is_file()):
+        raise BuildError("The Solana programs are not built and there is no compiler: install the extra `sibyl[build]`.")
+    return shipped
+
+
+def main() -> None:
+    """`python -m contracts.solana.build`: builds both programs and prints where they are and how large."""
+    artifacts = build_programs(lambda line: print(line, file=sys.stderr))
+    for path in (artifacts.sibyl_so, artifacts.consumer_so):
+        print(f"{path} {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+//! For tests only, never deployed: runs the program's own decoding, hashing and signature check on given bytes, so that the
+//! shared vectors hold this implementation too. The first byte chooses; the answer is the return data, a refusal its error.
+
+const std = @import("std");
+const sibyl = @import("sibyl");
+const runtime = sibyl.runtime;
+const Error = sibyl.errors.Error;
+
+pub const panic = std.debug.no_panic;
+
+fn entrypoint(input: [*]align(8) u8) callconv(.c) u64 {
+    var invocation: runtime.Invocation = undefined;
+    invocation.parse(input) catch |err| return sibyl.errors.report(err);
+    dispatch(&invocation) catch |err| return sibyl.errors.report(err);
+    return 0;
+}
+
+comptime {
+    @export(&entrypoint, .{ .name = "entrypoint" });
+}
+
+fn dispatch(invocation: *const runtime.Invocation) Error!void {
+    var arguments = runtime.Reader{ .bytes = invocation.data };
+    switch (try arguments.int(u8)) {
+        0 => try bodyDigest(arguments.bytes),
+        1 => try batchValue(&arguments),
+        2 => try signature(&arguments),
+        3 => try product(&arguments),
+        else => return error.InvalidInstruction,
+    }
+}
+
+/// Decodes a whole message; returns its digest.
+fn bodyDigest(bytes: []const u8) Error!void {
+    const body = try sibyl.message.parseBody(bytes);
+    switch (body.kind()) {
+        sibyl.constants.KIND_INFERENCE_REQUEST => _ = try sibyl.message.parseRequest(body),
+        sibyl.constants.KIND_INFERENCE_RESULT => _ = try sibyl.message.parseResult(body),
+        else => {},
+    }
+    var digest: [32]u8 = undefined;
+    body.digest(&digest);
+    runtime.setReturnData(&digest);
+}
+
+/// Digest, then the branch; returns what the committee signs.
+fn batchValue(arguments: *runtime.Reader) Error!void {
+    const digest = try arguments.array(32);
+    var root: [32]u8 = undefined;
+    try sibyl.merkle.rootOf(digest, arguments.bytes, &root);
+    var signed: [32]u8 = undefined;
+    sibyl.merkle.signedValue(&root, &signed);
+    runtime.setReturnData(&signed);
+}
+
+/// Group key (SEC1 compressed), message, signature.
+fn signature(arguments: *runtime.Reader) Error!void {
+    const prefix = try arguments.int(u8);
+    const key = sibyl.frost.GroupKey{ .parity = prefix -% 2, .x = try arguments.array(32) };
+    const message = try arguments.array(32);
+    try sibyl.frost.verify(key, message, try arguments.array(sibyl.frost.SIGNATURE_SIZE));
+}
+
+/// Two numbers below 2^256; returns their product modulo the group's order.
+fn product(arguments: *runtime.Reader) Error!void {
+    const a = sibyl.scalar.fromBytes(try arguments.array(32));
+    const b = sibyl.scalar.fromBytes(try arguments.array(32));
+    var result: sibyl.scalar.Scalar = undefined;
+    sibyl.scalar.multiply(&a, &b, &result);
+    var bytes: [32]u8 = undefined;
+    sibyl.scalar.toBytes(&result, &bytes);
+    runtime.setReturnData(&bytes);
+}
