@@ -94,6 +94,10 @@ class PublicKeyPackage:
         base = members[: self.threshold]
         if self._interpolated(base, 0) != self.group_public_key.point:
             raise KeyMaterialError("The verifying shares do not add up to the group public key.")
+        if self._interpolated(base[:-1], 0) == self.group_public_key.point:
+            raise KeyMaterialError(
+                "Fewer participants than the threshold says can sign with this key; correct the threshold."
+            )
         for other in members[self.threshold :]:
             if self._interpolated(base, other) != self.verifying_shares[other]:
                 raise KeyMaterialError(

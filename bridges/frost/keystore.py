@@ -64,9 +64,13 @@ def read_private_file(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise KeystoreError(f"{path} cannot be opened: {error.strerror}.") from error
-    with os.fdopen(descriptor, "rb") as file:
-        _require_private(path, os.fstat(file.fileno()))
-        data = file.read(MAX_FILE_BYTES + 1)
+    try:
+        # The open file is judged, not its name, so that nobody can exchange it in between.
+        _require_private(path, os.fstat(descriptor))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_FILE_BYTES:
         raise KeystoreError(f"{path} is over {MAX_FILE_BYTES} bytes, so it is no key file.")
     return data
