@@ -46,13 +46,8 @@ interface ICommittee {
     /// @param parity parity of its y coordinate
     /// @param previousValidUntil last second of the epoch before (0: no end; ignored for the first epoch). 1 ends it at once.
     /// @param proofOfPossession signature by the new group key
-    function setGroupKey(
-        uint32 epoch,
-        uint256 px,
-        uint8 parity,
-        uint64 previousValidUntil,
-        Signature calldata proofOfPossession
-    ) external;
+    function setGroupKey(uint32 epoch, uint256 px, uint8 parity, uint64 previousValidUntil, Signature calldata proofOfPossession)
+        external;
 
     /// @notice Brings the end of an epoch forward (owner only).
     function endEpoch(uint32 epoch, uint64 validUntil) external;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IERC7786GatewaySource} from "@openzeppelin/contracts/interfaces/draft-IERC7786.sol";
 import {ICommittee} from "./ICommittee.sol";
+import {IERC7786GatewaySource} from "@openzeppelin/contracts/interfaces/draft-IERC7786.sol";
 
 /// @title Posts messages to other chains and delivers those that the committee signed
 /// @notice An ERC-7786 source gateway. Recipients implement `IERC7786Recipient`; `receiveId` is the message's digest.

@@ -18,6 +18,8 @@ interface IMessageErrors {
     error InvalidChainReference(bytes32 chainReference);
     /// @notice A 20-byte address is not left-padded with zeros.
     error InvalidAddress(bytes32 account);
+    /// @notice Sequences start at 1.
+    error InvalidSequence();
     /// @notice More than MAX_PAYLOAD_SIZE bytes of payload.
     error PayloadTooLarge(uint256 size);
     /// @notice Not a POLICY_* that this version serves (at this place).

@@ -31,6 +31,15 @@ interface IModelRegistry {
         bool active;
     }
 
+    /// @notice What checking an answer needs; fields as in {Model}.
+    struct Verification {
+        address verifier;
+        uint16 inputCount;
+        uint16 outputCount;
+        uint8 outputScale;
+        uint32 proofLength;
+    }
+
     event ModelRegistered(bytes32 indexed id, Model model);
     event ModelActive(bytes32 indexed id, bool active);
     event ModelPrice(bytes32 indexed id, uint128 price);
@@ -53,8 +62,5 @@ interface IModelRegistry {
     function model(bytes32 id) external view returns (Model memory);
 
     /// @notice What checking an answer needs, in one storage read; reverts with {ModelUnknown}.
-    function verification(bytes32 id)
-        external
-        view
-        returns (address verifier, uint16 inputCount, uint16 outputCount, uint8 outputScale, uint32 proofLength);
+    function verification(bytes32 id) external view returns (Verification memory);
 }

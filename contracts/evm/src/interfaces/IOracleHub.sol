@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IERC7786Recipient} from "@openzeppelin/contracts/interfaces/draft-IERC7786.sol";
 import {IGateway} from "./IGateway.sol";
 import {IModelRegistry} from "./IModelRegistry.sol";
+import {IERC7786Recipient} from "@openzeppelin/contracts/interfaces/draft-IERC7786.sol";
 
 /// @title Takes inference requests with an escrowed fee, and records and hands over their answers
 interface IOracleHub is IERC7786Recipient {
@@ -49,9 +49,7 @@ interface IOracleHub is IERC7786Recipient {
     }
 
     event Requested(bytes32 indexed requestId, address indexed requester, bytes32 indexed modelId, uint256 fee);
-    event Answered(
-        bytes32 indexed requestId, address indexed consumer, uint8 policy, uint8 outputScale, int64[] outputs
-    );
+    event Answered(bytes32 indexed requestId, address indexed consumer, uint8 policy, uint8 outputScale, int64[] outputs);
     event Refused(bytes32 indexed requestId, uint8 status);
     event Refunded(bytes32 indexed requestId, address indexed requester, uint256 fee);
     /// @notice The consumer's callback reverted or ran out of its gas; `reason`: at most 256 bytes of what it returned.
