@@ -23,6 +23,11 @@ ALARM_GRACE = 5.0
 """Seconds after its deadline at which a worker's own alarm ends it, should the parent have died."""
 
 START_SECONDS = 60.0
+"""Longest time from starting a process to its first line."""
+
+REAP_SECONDS = 10.0
+"""Longest time in which the kernel buries a killed process; only a process stuck in the kernel takes longer."""
+
 _TAIL = 600
 
 
@@ -104,16 +109,18 @@ class WorkerPool:
         self._live: set[_Worker] = set()
         self._doomed: set[_Worker] = set()
         self._waiting = 0
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._stopped = False
 
     @property
     def pids(self) -> tuple[int, ...]:
         """Process ids of the workers that run now."""
         return tuple(worker.process.pid for worker in self._live if worker.alive)
 
-    @property
-    def running(self) -> bool:
-        """Whether jobs are taken."""
-        return self._home is not None
+    def _closed(self) -> bool:
+        return self._home is None
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -125,10 +132,11 @@ class WorkerPool:
         await self.stop(grace=0.0 if error else 5.0)
 
     def start(self) -> None:
-        """Take jobs from now on. Starts no process yet."""
+        """Take jobs from now on. Starts no process yet. A pool that was stopped stays so."""
+        if self._stopped:
+            raise PoolClosedError("The worker pool was stopped; make a new one.")
         if self._home is None:
             self._home = Path(tempfile.mkdtemp(prefix="sibyl-workers-", dir=self._parent))
-            self._slots = asyncio.LifoQueue(self._limits.workers)
             for _ in range(self._limits.workers):
                 self._slots.put_nowait(None)
 
@@ -137,30 +145,38 @@ class WorkerPool:
 
         Raises JobFailedError when the job itself fails, else a PoolError: PoolFullError, PoolClosedError, WorkerTimeoutError, WorkerCrashedError.
         """
-        slot = await self._take_slot()
-        worker = slot if slot is not None and slot.alive else None
+        self._running += 1
+        self._idle.clear()
+        try:
+            return await self._run_in_slot(await self._take_slot(), job, seconds)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+
+    async def _run_in_slot(self, slot: _Worker | None, job: Job, seconds: float) -> Reply:
+        worker = slot
         healthy = False
         try:
-            if slot is not worker and slot is not None:
-                self._discard(slot)
+            if worker is not None and not worker.alive:  # killed while it was idle
+                self._discard(worker)
+                worker = None
             worker = worker or await self._spawn()
-            line = encode_job(replace(job, alarm=seconds + ALARM_GRACE))
-            try:
-                reply = await worker.call(line, seconds)
-            except JobFailedError:
-                healthy = True
-                raise
+            reply = await worker.call(encode_job(replace(job, alarm=seconds + ALARM_GRACE)), seconds)
             healthy = True
             return reply
+        except JobFailedError:
+            healthy = True
+            raise
         except WorkerCrashedError as error:
-            if not self.running:
+            if self._closed():
                 raise PoolClosedError("The worker pool was stopped before the job was done.") from error
             raise
         finally:
             self._give_back(worker, healthy)
 
     async def _take_slot(self) -> _Worker | None:
-        if not self.running:
+        if self._closed():
             raise PoolClosedError("The worker pool is not running.")
         if self._slots.empty() and self._waiting >= self._limits.queue:
             raise PoolFullError(f"{self._waiting} jobs wait for a worker already; try again later or raise the limit.")
@@ -174,7 +190,7 @@ class WorkerPool:
             ) from None
         finally:
             self._waiting -= 1
-        if not self.running:  # stopped while this job waited
+        if self._closed():  # stopped while this job waited
             self._slots.put_nowait(slot)
             raise PoolClosedError("The worker pool was stopped before the job began.")
         return slot
@@ -191,27 +207,22 @@ class WorkerPool:
         await self._reap()
         if self._home is None:
             raise PoolClosedError("The worker pool was stopped before the job began.")
-        home = Path(tempfile.mkdtemp(prefix="worker-", dir=self._home))
-        with (home / "stderr").open("ab") as errors:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "circuits.worker",
-                str(home),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=errors,
-                limit=LINE_LIMIT,
-                env=child_environment(home),
-                cwd=home,
-            )
+        try:
+            home = Path(tempfile.mkdtemp(prefix="worker-", dir=self._home))
+            process = await _start_process(home)
+        except OSError as error:
+            raise WorkerCrashedError(f"No worker process can be started: {error}.") from error
         worker = _Worker(process, home)
         self._live.add(worker)
+        ready = False
         try:
+            if self._closed():
+                raise PoolClosedError("The worker pool was stopped before the job began.")
             await worker.call(b"", START_SECONDS)  # the line that says it is ready
-        except BaseException:
-            self._discard(worker)
-            raise
+            ready = True
+        finally:
+            if not ready:
+                self._discard(worker)
         return worker
 
     def _discard(self, worker: _Worker) -> None:
@@ -222,7 +233,11 @@ class WorkerPool:
     async def _reap(self) -> None:
         """Wait for killed processes to be gone, and remove what they left."""
         for worker in tuple(self._doomed):
-            await worker.process.wait()
+            try:
+                async with asyncio.timeout(REAP_SECONDS):
+                    await worker.process.wait()
+            except TimeoutError:
+                continue  # stuck in the kernel: nobody can do more; asked again at the next start or stop
             if worker.process.stdin is not None:
                 worker.process.stdin.close()
             shutil.rmtree(worker.home, ignore_errors=True)
@@ -231,16 +246,37 @@ class WorkerPool:
     async def stop(self, grace: float = 5.0) -> None:
         """Refuse new jobs, give running ones `grace` seconds, then end every worker. Safe to call twice."""
         home, self._home = self._home, None
+        self._stopped = True
         if home is None:
             return
         try:
             async with asyncio.timeout(grace):
-                for _ in range(self._limits.workers):
-                    await self._slots.get()
+                await self._idle.wait()
         except TimeoutError:
             pass  # whoever still works has had its time
         finally:
-            for worker in tuple(self._live):
-                self._discard(worker)
-            await self._reap()
+            await self._end_all()
             shutil.rmtree(home, ignore_errors=True)
+
+    async def _end_all(self) -> None:
+        for worker in tuple(self._live):
+            self._discard(worker)
+        async with asyncio.timeout(REAP_SECONDS):  # the jobs of killed workers end at once
+            await self._idle.wait()
+        await self._reap()
+
+
+async def _start_process(home: Path) -> asyncio.subprocess.Process:
+    with (home / "stderr").open("ab") as errors:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "circuits.worker",
+            str(home),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            limit=LINE_LIMIT,
+            env=child_environment(home),
+            cwd=home,
+        )
