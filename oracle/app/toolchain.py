@@ -265,3 +265,29 @@ def _run(name: str, command: Sequence[str], logs: Path, *, cwd: Path, environmen
             f"Installing {name} failed (exit code {code}). Check the package index's settings and the network, "
             f"then run `make setup` again. Its log ({log}) ends:\n{tail}"
         )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`python -m oracle.app.toolchain forge ARGUMENTS…` runs the pinned forge on the EVM project and returns its exit status.
+
+    `python -m oracle.app.toolchain` alone lists the tools.
+    """
+    try:
+        toolchain = ensure_toolchain(lambda line: print(f"  {line}", file=sys.stderr, flush=True))
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    if not arguments:
+        for name in ("node", "anvil", "forge", "solc", "surfpool_addon"):
+            sys.stdout.write(f"{name:15} {getattr(toolchain, name)}\n")
+        return 0
+    if arguments[0] != "forge":
+        sys.stderr.write(f"Only forge can be run this way, not {arguments[0]}.\n")
+        return 2
+    project = toolchain.root / "contracts" / "evm"
+    environment = toolchain.forge_environment()
+    return subprocess.run([toolchain.forge, *arguments[1:]], cwd=project, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
