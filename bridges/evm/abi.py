@@ -26,6 +26,7 @@ from eth_utils.address import to_checksum_address
 
 from contracts.evm import artifacts
 from oracle.errors import DecodeError, EncodeError
+from oracle.protocol.hashing import keccak256
 from oracle.protocol.types import ADDRESS, WORD, Account, evm_account
 
 CONTRACTS = ("Gateway", "Committee", "ModelRegistry", "OracleHub", "FeeSplitter", "ExampleConsumer")
@@ -119,7 +120,7 @@ class Interface:
 
     def errors(self) -> Iterable[tuple[bytes, Any]]:
         """(selector, ABI entry) of each custom error."""
-        return ((function_abi_to_4byte_selector({**e, "type": "function"}), e) for e in self._errors.values())
+        return ((keccak256(abi_to_signature(e).encode())[:_SELECTOR], e) for e in self._errors.values())
 
 
 def _decode(types: Sequence[str], data: bytes, what: str) -> tuple[Any, ...]:

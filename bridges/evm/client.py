@@ -19,7 +19,7 @@ import stamina
 from eth_typing import ChecksumAddress, HexStr
 from web3 import AsyncWeb3
 from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
-from web3.types import BlockData, BlockIdentifier, FilterParams, LogReceipt, TxParams, TxReceipt
+from web3.types import BlockData, BlockIdentifier, FilterParams, LogReceipt, RPCEndpoint, TxParams, TxReceipt
 
 from bridges.evm.abi import Revert, decode_revert
 from bridges.evm.provider import HttpProvider
@@ -28,11 +28,12 @@ from oracle.protocol.types import Chain
 
 T = TypeVar("T")
 
-_MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+_MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 """What web3's formatters raise on an answer that is JSON but not what the method returns."""
 _BUSY_CODES = frozenset({-32005, -32603, -32016, -32097, 429})
 """JSON-RPC codes of endpoints that are over a limit or broke inside: another try, or another endpoint, may do (EIP-1474)."""
-_OVERRIDE_MARKS = ("revert", "out of gas", "invalid opcode", "stack underflow")
+_PRIORITY_FEE = RPCEndpoint("eth_maxPriorityFeePerGas")  # web3's own method falls back with a warning
+_REVERT_MARKS = ("revert", "out of gas", "invalid opcode", "stack underflow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,15 @@ class EvmClient:
         return self.chain.chain_id
 
     async def connect(self) -> None:
-        """Check that an endpoint answers for the configured chain. Raises ConfigError for another chain, Transient otherwise."""
-        await self.block_number()
+        """Check every endpoint's chain id. Raises ConfigError when one serves another chain or refuses this node, Transient when none answers."""
+        silent: Transient | None = None
+        for index in range(len(self._providers)):
+            try:
+                await self._check_chain(index)
+            except Transient as error:
+                silent = error
+        if not self._checked:
+            raise Transient(f"No RPC endpoint of {self.chain} answers; the last one: {silent}") from silent
 
     async def close(self) -> None:
         """Close every connection."""
@@ -162,7 +170,7 @@ class EvmClient:
 
     async def priority_fee(self) -> int:
         """The endpoint's proposal of a priority fee, in wei per gas."""
-        return int(await self._ask("the priority fee", lambda w3: w3.eth.max_priority_fee))
+        return int(await self._ask("the priority fee", lambda w3: w3.manager.coro_request(_PRIORITY_FEE, [])), 16)
 
     async def account_nonce(self, address: ChecksumAddress, block: BlockIdentifier) -> int:
         """Transactions that an account sent up to a block, or with "pending" those that wait as well."""
@@ -207,15 +215,25 @@ class EvmClient:
         raise AssertionError("stamina returns or raises")
 
     async def _ask_one(self, index: int, what: str, request: Callable[[AsyncWeb3[Any]], Awaitable[T]]) -> T:
-        if index not in self._checked:
-            said = await self._map(index, "the chain id", lambda w3: w3.eth.chain_id)
-            if said != self.chain_id:
-                name = self._providers[index].name
-                raise ConfigError(
-                    f"The endpoint {name} serves chain {said}, not {self.chain_id}: correct the URL or the chain id."
-                )
-            self._checked.add(index)
-        return await self._map(index, what, request)
+        try:
+            await self._check_chain(index)
+            return await self._map(index, what, request)
+        except ConfigError as error:
+            raise Transient(
+                str(error)
+            ) from error  # at run time another endpoint may do; `connect` is where it is fatal
+
+    async def _check_chain(self, index: int) -> None:
+        """Raise ConfigError unless this endpoint serves the configured chain. Asked once an endpoint."""
+        if index in self._checked:
+            return
+        said = await self._map(index, "the chain id", lambda w3: w3.eth.chain_id)
+        if said != self.chain_id:
+            name = self._providers[index].name
+            raise ConfigError(
+                f"The endpoint {name} serves chain {said}, not {self.chain_id}: correct the URL or the chain id."
+            )
+        self._checked.add(index)
 
     async def _map(self, index: int, what: str, request: Callable[[AsyncWeb3[Any]], Awaitable[T]]) -> T:
         """One request at one endpoint; the one place where library errors become `oracle.errors`."""
@@ -261,7 +279,7 @@ def _rpc_error(error: Web3RPCError, name: str, what: str) -> ChainError:
     said = str(details.get("message", "")) if isinstance(details, dict) else str(error)
     if code in _BUSY_CODES:
         return Transient(f"The endpoint {name} is busy or broken (asked for {what}): {said}")
-    if any(mark in said.lower() for mark in _OVERRIDE_MARKS):
+    if any(mark in said.lower() for mark in _REVERT_MARKS):
         return Rejected(f"The contract refused: {said}.")
     return RpcError(f"The endpoint {name} refused when asked for {what}: {said} (code {code}).", code=code, said=said)
 
