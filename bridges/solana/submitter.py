@@ -1,0 +1,142 @@
+"""Delivers messages to one Sibyl program (PROTOCOL.md §7, `deliver`), one transaction a message.
+
+Guarantees: nothing is sent for a message that is not for this program or not covered by its attestation; delivering twice does no harm
+(the program's replay bitmap decides, and "delivered already" is None, not an error); `FINAL` is said only of what the cluster has
+finalised. It does not check the committee's signature: the program does.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from bridges.solana import instructions
+from bridges.solana.client import Commitment, SolanaClient
+from bridges.solana.instructions import Envelope, HomeRequest
+from bridges.solana.layout import AccountData, ConfigAccount, ProgramAddresses, ReplayAccount
+from bridges.solana.transactions import SendPolicy, TransactionSender
+from oracle.errors import Rejected, Transient
+from oracle.ports import DeliveryState, GroupAttestation, Receipt, Submission
+from oracle.protocol.errors import DecodeError, EncodeError
+from oracle.protocol.hashing import merkle_branch
+from oracle.protocol.message import InferenceResult, Message
+from oracle.protocol.types import Account, Digest, Endpoint, Kind
+
+ALREADY_DELIVERED: Final = "AlreadyDelivered"
+MAX_WATCHED: Final = 4096
+"""Deliveries whose first sighting is remembered until they are final."""
+
+
+class SolanaSubmitter:
+    """The port `ChainSubmitter` for the program `program` (32 bytes); `payer` pays fee and rent (the rent comes back on `close_inbox`)."""
+
+    def __init__(
+        self, client: SolanaClient, program: Account, payer: Keypair, policy: SendPolicy | None = None
+    ) -> None:
+        self._client = client
+        self._addresses = ProgramAddresses(Pubkey(program))
+        self._destination = Endpoint(client.chain, program)
+        self._sender = TransactionSender(client, payer, policy)
+        self._treasury: Pubkey | None = None
+        self._seen: OrderedDict[Digest, int] = OrderedDict()
+
+    @property
+    def destination(self) -> Endpoint:
+        """The program that is delivered to."""
+        return self._destination
+
+    async def submit(self, submission: Submission) -> Receipt | None:
+        """Deliver and wait until the cluster confirmed it; None when it was there already.
+
+        Raises Transient, or Rejected with the program's name of the error, "WrongDestination", "InvalidSignature" (no attestation
+        covers the message) or "TransactionTooLarge".
+        """
+        message = submission.message
+        if message.destination != self._destination:
+            raise Rejected(
+                f"This message is for {message.destination}, not {self._destination}.", reason="WrongDestination"
+            )
+        envelope = self._envelope(submission.attestation, message)
+        try:
+            home = await self._home(message)
+            deliver = instructions.deliver(self._addresses, self._sender.payer, message, envelope, home)
+            sent = await self._sender.send([deliver])
+        except EncodeError as error:
+            raise Rejected(f"The message cannot be delivered to Solana: {error}", reason="InvalidBody") from error
+        except Rejected as error:
+            if error.reason == ALREADY_DELIVERED:
+                return None
+            raise
+        self._remember(message.digest, sent.slot)
+        return Receipt(str(sent.signature), sent.units, sent.size)
+
+    async def state(self, message: Message) -> DeliveryState:
+        """Whether (origin, sequence) was delivered here, and whether that is final. Raises Transient."""
+        slot = await self._delivered_at(message, "confirmed")
+        if slot is None:
+            self._seen.pop(message.digest, None)
+            return DeliveryState.ABSENT
+        first = self._remember(message.digest, slot)
+        # The finalized slot is asked for too: some nodes answer account reads for newer slots than the commitment asked for.
+        if await self._client.slot("finalized") < first or await self._delivered_at(message, "finalized") is None:
+            return DeliveryState.INCLUDED
+        return DeliveryState.FINAL
+
+    def _remember(self, digest: Digest, slot: int) -> int:
+        """The slot of the first sighting of a delivery."""
+        first = self._seen.setdefault(digest, slot)
+        while len(self._seen) > MAX_WATCHED:
+            self._seen.popitem(last=False)
+        return first
+
+    async def _delivered_at(self, message: Message, commitment: Commitment) -> int | None:
+        """The slot of an answer that says "delivered"; None when it says otherwise."""
+        address = self._addresses.replay(message.origin, message.sequence).address
+        snapshot = await self._client.accounts([address], commitment)
+        account = snapshot.accounts[0]
+        if account is None or account.vacant:
+            return None
+        try:
+            delivered = ReplayAccount.decode(account, self._addresses.program).delivered(message.sequence)
+        except DecodeError as error:
+            raise self._contradiction(error) from error
+        return snapshot.slot if delivered else None
+
+    def _envelope(self, attestation: GroupAttestation | None, message: Message) -> Envelope:
+        if attestation is None:
+            raise Rejected("Solana takes no message without a committee's signature.", reason="InvalidSignature")
+        try:
+            index = attestation.digests.index(message.digest)
+            return Envelope(attestation.epoch, attestation.signature, merkle_branch(attestation.digests, index))
+        except (ValueError, EncodeError) as error:
+            raise Rejected(
+                "The committee's signature does not cover this message.", reason="InvalidSignature"
+            ) from error
+
+    async def _home(self, message: Message) -> HomeRequest | None:
+        """For a result of a request of this chain: who gets the fee, and who asked."""
+        if message.kind is not Kind.INFERENCE_RESULT or message.origin != self._destination:
+            return None
+        try:
+            requester = InferenceResult.from_bytes(message.payload).requester
+        except DecodeError as error:
+            raise Rejected(f"The result cannot be delivered: {error}", reason="InvalidResult") from error
+        if self._treasury is None:
+            self._treasury = (await self._config()).treasury  # the program has no instruction that changes it
+        return HomeRequest(self._treasury, Pubkey(requester))
+
+    async def _config(self) -> ConfigAccount:
+        account: AccountData | None
+        (account,) = (await self._client.accounts([self._addresses.config.address], "confirmed")).accounts
+        if account is None or account.vacant:
+            raise Transient(f"There is no configured Sibyl program at {self._addresses.program} yet. Check its id.")
+        try:
+            return ConfigAccount.decode(account, self._addresses.program)
+        except DecodeError as error:
+            raise self._contradiction(error) from error
+
+    def _contradiction(self, error: DecodeError) -> Transient:
+        return Transient(
+            f"The Solana RPC endpoint contradicts the program {self._addresses.program}. {error} Use another endpoint."
+        )
