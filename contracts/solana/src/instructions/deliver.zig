@@ -1,6 +1,6 @@
-//! deliver: takes one signed message. It checks form, signature, destination, origin, expiry and replay, in an order in which
-//! nothing is written before all is checked; then it writes the inbox account, and for the result of a request of this chain
-//! it settles the escrowed fee. Anyone may call it: nothing depends on who does.
+//! deliver: takes one signed message. It checks form, destination, origin, expiry, signature and replay; then it writes the
+//! inbox account, and for the result of a request of this chain it settles the escrowed fee. Whatever fails, fails the whole
+//! instruction. Anyone may call it: nothing depends on who does.
 
 const account = @import("../account.zig");
 const constants = @import("../generated/constants.zig");
@@ -93,8 +93,10 @@ pub fn process(invocation: *const Invocation, reader: *runtime.Reader) Error!voi
     body.digest(&digest);
     try checkSignature(&arguments, accounts.committee, time, &digest);
     try markDelivered(invocation, &accounts, body, &arguments.replay_bump[0]);
-    if (accounts.outbox != null) try settle(invocation, &accounts, body);
     try writeInbox(invocation, &accounts, &arguments, time, &digest);
+    // Last: the runtime refuses a call to the system program between the two halves of a movement of lamports, and the payer
+    // of the calls above may be the requester.
+    if (accounts.outbox != null) try settle(invocation, &accounts, body);
 }
 
 fn checkKind(invocation: *const Invocation, body: message.Body) Error!void {
