@@ -4,7 +4,8 @@ Guarantees: every download is checked against a hash in a committed lock file; n
 nothing is written outside the checkout (and npm's own download cache); a second call with nothing changed takes
 milliseconds. It does not compile contracts and starts no chain.
 
-Environment: `SIBYL_NODE` names a node (≥ 20) and `SIBYL_ANVIL` an anvil to use instead of the pinned one.
+Environment: `SIBYL_NODE` names a node (≥ 20), `SIBYL_ANVIL` and `SIBYL_FORGE` binaries to use instead of the pinned ones
+(the registry has none for some platforms).
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def _key(root: Path) -> str:
     digest = hashlib.sha256()
     for path in _locked_files(root / "contracts" / "evm"):
         digest.update(path.read_bytes())
-    for name in ("SIBYL_NODE", "SIBYL_ANVIL", "PATH"):
+    for name in ("SIBYL_NODE", "SIBYL_ANVIL", "SIBYL_FORGE", "PATH"):
         digest.update(f"\0{name}={os.environ.get(name, '')}".encode())
     return digest.hexdigest()
 
@@ -219,17 +220,8 @@ def _locate(root: Path, node: Path) -> Toolchain:
     modules = root / "contracts" / "evm" / "node_modules"
     system, machine = platform.system().lower(), _MACHINES.get(platform.machine().lower(), platform.machine())
     surfpool = _SURFPOOL.get((system, machine), f"{system}-{machine}")
-    named = os.environ.get("SIBYL_ANVIL")
-    anvil = Path(named).absolute() if named else modules / f"@foundry-rs/anvil-{system}-{machine}" / "bin" / "anvil"
-    if named and not os.access(anvil, os.X_OK):
-        raise ConfigError(f"SIBYL_ANVIL={named} is not an executable file.")
-    forge = modules / f"@foundry-rs/forge-{system}-{machine}" / "bin" / "forge"
-    for name, path in (("anvil", anvil), ("forge", forge)):
-        if not os.access(path, os.X_OK):
-            raise ConfigError(
-                f"There is no {name} for {system} on {machine} at {path}. On a platform that it is built for, delete "
-                f"{modules} and run `make setup` again; for anvil alone SIBYL_ANVIL can name one of your own."
-            )
+    anvil = _foundry("anvil", modules, system, machine)
+    forge = _foundry("forge", modules, system, machine)
     return Toolchain(
         root=root,
         node=node,
@@ -239,6 +231,28 @@ def _locate(root: Path, node: Path) -> Toolchain:
         surfpool_addon=modules / f"@solana/surfpool-{surfpool}" / f"surfpool-sdk.{surfpool}.node",
         node_modules=modules,
     )
+
+
+def _foundry(name: str, modules: Path, system: str, machine: str) -> Path:
+    variable = f"SIBYL_{name.upper()}"
+    if named := os.environ.get(variable):
+        path = Path(named).absolute()
+        if not (path.is_file() and os.access(path, os.X_OK)):
+            raise ConfigError(f"{variable}={named} is not an executable file.")
+        return path
+    path = modules / f"@foundry-rs/{name}-{system}-{machine}" / "bin" / name
+    if not (path.is_file() and os.access(path, os.X_OK)):
+        raise ConfigError(
+            f"There is no pinned {name} for {system} on {machine} (looked for {path}). Install Foundry and name its "
+            f"{name} in {variable}; if this platform should have one, delete {modules} and run `make setup` again."
+        )
+    return path
+
+
+def _log_excerpt(text: str) -> str:
+    """Beginning and end of a log: npm gives the cause first and its usage after, pip the other way round."""
+    text = text.strip()
+    return text if len(text) <= 2500 else f"{text[:1500]}\n[…]\n{text[-900:]}"
 
 
 def _run(name: str, command: Sequence[str], logs: Path, *, cwd: Path, environment: Mapping[str, str]) -> None:
@@ -260,10 +274,10 @@ def _run(name: str, command: Sequence[str], logs: Path, *, cwd: Path, environmen
             code = -1
             output.write(f"\nstopped after {INSTALL_SECONDS} s\n")
     if code != 0:
-        tail = log.read_text(errors="replace")[-2000:].strip()
+        excerpt = _log_excerpt(log.read_text(errors="replace"))
         raise ConfigError(
             f"Installing {name} failed (exit code {code}). Check the package index's settings and the network, "
-            f"then run `make setup` again. Its log ({log}) ends:\n{tail}"
+            f"then run `make setup` again. Its log ({log}) says:\n{excerpt}"
         )
 
 
