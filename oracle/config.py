@@ -32,8 +32,11 @@ class _Section(BaseModel):
     @field_validator("*", mode="after")
     @classmethod
     def _resolve(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, Path) and info.context:
-            return info.context["base"] / value
+        base = info.context["base"] if info.context else Path()
+        if isinstance(value, Path):
+            return base / value
+        if isinstance(value, tuple):
+            return tuple(base / item if isinstance(item, Path) else item for item in value)
         return value
 
 
@@ -109,12 +112,12 @@ class ListenConfig(_Section):
 
 
 class WorkersConfig(_Section):
-    """Worker processes: how many, the deadline of a proof, and of everything else, in seconds; and how many jobs may wait."""
+    """Worker processes: how many prove, the deadlines of a proof and of everything else in seconds, and how many jobs may wait."""
 
-    count: Annotated[int, Field(ge=1, le=64)] = 1
-    prove_seconds: Seconds = 120.0
+    provers: Annotated[int, Field(ge=1, le=64)] = 1
+    prove_seconds: Seconds = 180.0
     infer_seconds: Seconds = 30.0
-    queue: Annotated[int, Field(ge=1, le=10_000)] = 64
+    queue: Annotated[int, Field(ge=1, le=10_000)] = 32
 
 
 class TakeoverConfig(_Section):
@@ -133,9 +136,12 @@ class NodeConfig(_Section):
     """A devnet accepts a dealer's key share and a locally made SRS; a daemon elsewhere refuses both."""
     data_dir: Path = Path("data")
     key_share: Path
-    tls_certificate: Path
-    tls_key: Path
-    models: Path
+    identity: Path
+    """Directory with this member's TLS certificate and key."""
+    models: Annotated[tuple[Path, ...], Field(min_length=1)]
+    """Directories of compiled models."""
+    trusted_srs: tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...] = ()
+    """SHA-256 of the ceremony files that models may rest on; a devnet does not ask."""
     log_json: bool = True
     listen: ListenConfig
     status: ListenConfig

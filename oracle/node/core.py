@@ -97,6 +97,7 @@ class Node:
         self._changed = asyncio.Condition()
         self._wake = asyncio.Event()
         self._running = _Running()
+        self.duties = Duties(self)
         self._replay()
 
     def _replay(self) -> None:
@@ -159,12 +160,11 @@ class Node:
 
     async def run(self) -> None:
         """Read, infer, prove, sign and deliver until cancelled. An unexpected error ends the whole group."""
-        duties = Duties(self)
         try:
             async with asyncio.TaskGroup() as group:
                 for reader in self.ports.readers:
                     group.create_task(self._read(reader), name=f"read {reader.origin.chain}")
-                group.create_task(self._dispatch(group, duties), name="dispatch")
+                group.create_task(self._dispatch(group), name="dispatch")
         finally:
             self._disk.submit(self._journal.close)
             self._disk.shutdown(wait=True)
@@ -205,7 +205,7 @@ class Node:
         if observed or cursor != before:
             await self.record(*observed, cursor=(origin, cursor))
 
-    async def _dispatch(self, group: asyncio.TaskGroup, duties: Duties) -> None:
+    async def _dispatch(self, group: asyncio.TaskGroup) -> None:
         while True:
             self._wake.clear()
             for effect in self.pipeline.due(self.member, self.clock()):
@@ -213,7 +213,7 @@ class Node:
                     break
                 if self._may_start(effect):
                     self._running.tasks.add(effect)
-                    group.create_task(self._attempt(effect, duties), name=type(effect).__name__)
+                    group.create_task(self._attempt(effect), name=type(effect).__name__)
             try:
                 async with asyncio.timeout(TICK_SECONDS):
                     await self._wake.wait()
@@ -230,10 +230,10 @@ class Node:
         pause = self._running.pauses.get(effect)
         return pause is None or time.monotonic() >= pause.until
 
-    async def _attempt(self, effect: Effect, duties: Duties) -> None:
+    async def _attempt(self, effect: Effect) -> None:
         name = type(effect).__name__.lower()
         try:
-            done = await duties.perform(effect)
+            done = await self.duties.perform(effect)
         except (SibylError, ProtocolError) as error:
             self._pause(effect, error)
             self.metrics.failed(name, error)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from oracle import inference
-from oracle.errors import NotAuthorised, ProofError
+from oracle.errors import NotAuthorised, ProofError, SigningError
 from oracle.node.gossip import (
     TOPIC_ATTESTATION,
     TOPIC_PROOF,
@@ -41,8 +41,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("sibyl.node")
 
-PATIENCE_SECONDS = 8.0
-"""How long a peer's proof or signing request waits for this node's own pipeline to come as far."""
+PROOF_PATIENCE_SECONDS = 8.0
+"""How long a peer's proof waits for this node's own inference."""
+
+SIGN_PATIENCE_SECONDS = 2.0
+"""How long a coordinator's request waits for this node's own check of the proof; less than a round of signing takes at most."""
 
 
 class Duties:
@@ -87,15 +90,25 @@ class Duties:
         node.metrics.proof_seconds.observe(made.seconds)
         proof_id = await node.save_proof(made.proof, made.seconds)
         # The others check it first, so that they are ready when this node asks for their signatures.
-        notice = ProofNotice(work.message.digest, made.proof)
-        took = await node.ports.peers.publish(TOPIC_PROOF, notice.to_bytes(), self._enough)
+        took = await self._spread_proof(work, made.proof)
         log.info("proof spread", request=work.message.digest.hex()[:16], seconds=round(made.seconds, 3), took=took)
         await node.record(Proved(work.message.digest, proof_id, node.member.identifier, node.clock()))
         return True
 
+    async def _spread_proof(self, work: Work, proof: bytes) -> tuple[int, ...]:
+        notice = ProofNotice(work.message.digest, proof)
+        return await self._node.ports.peers.publish(TOPIC_PROOF, notice.to_bytes(), self._enough)
+
     async def _sign(self, work: Work) -> bool:
         node = self._node
-        attestation = await node.ports.committee.sign(work.to_sign)
+        try:
+            attestation = await node.ports.committee.sign(work.to_sign)
+        except SigningError:
+            if work.proof_id is not None:
+                # A member that was away when the proof was spread has nothing to check; it gets it again before the next attempt.
+                proof, _ = await node.proof(work.proof_id)
+                await self._spread_proof(work, proof)
+            raise
         await node.record(Attested(work.message.digest, attestation, node.clock()))
         await node.ports.peers.publish(TOPIC_ATTESTATION, encode_attestation(attestation), self._enough)
         return True
@@ -145,7 +158,7 @@ class Duties:
         owner = node.pipeline.owner(digests[0])
         if owner is not None and owner.ready_at is None:
             # The coordinator is a moment ahead of this node's own check of the proof.
-            await node.wait_for(owner.message.digest, lambda work: work.ready_at is not None, PATIENCE_SECONDS)
+            await node.wait_for(owner.message.digest, lambda work: work.ready_at is not None, SIGN_PATIENCE_SECONDS)
         try:
             return node.pipeline.authorise(digests, node.clock())
         except NotAuthorised as error:
@@ -156,7 +169,7 @@ class Duties:
     async def take_proof(self, peer: int, body: bytes) -> bytes:
         """A peer's proof: checked against this node's own inputs and outputs, then kept. Raises NotAuthorised when it does not hold."""
         node, notice = self._node, ProofNotice.from_bytes(body)
-        work = await node.wait_for(notice.request_id, lambda work: work.outcome is not None, PATIENCE_SECONDS)
+        work = await node.wait_for(notice.request_id, lambda work: work.outcome is not None, PROOF_PATIENCE_SECONDS)
         if work is None or work.outcome is None:
             raise NotAuthorised("This node has not reached that request.")
         if work.proof_id is not None:

@@ -1,11 +1,19 @@
-"""The operator's window: `/health` (JSON) and `/metrics` (Prometheus), read-only, on a port of their own (loopback by default)."""
+"""The operator's window: health, metrics, and what the node knows of a message, read-only, on a port of its own (loopback by default).
+
+Everything it shows is public once it is on a chain: bodies, signatures, proofs. It shows no key and takes no command. A relayer can fetch a
+signed message here and deliver it itself.
+"""
 
 import time
 from collections import Counter
 
 from aiohttp import web
 
+from oracle.errors import JournalError
 from oracle.node.core import Node
+from oracle.pipeline import Work, needs_signature
+from oracle.protocol.hashing import merkle_branch
+from oracle.protocol.types import Digest
 
 STALE_SECONDS = 60.0
 """A chain that has not been read for this long makes the node unhealthy."""
@@ -14,7 +22,7 @@ STALE_SECONDS = 60.0
 def health(node: Node) -> tuple[bool, dict[str, object]]:
     """Whether the node is well, and what it is doing."""
     now = time.monotonic()
-    chains = {}
+    chains: dict[str, object] = {}
     for origin, reader in node.readers.items():
         age = None if reader.last_success is None else round(now - reader.last_success, 3)
         chains[str(origin.chain)] = {
@@ -36,8 +44,60 @@ def health(node: Node) -> tuple[bool, dict[str, object]]:
     }
 
 
+def describe(work: Work, seconds: float | None) -> dict[str, object]:
+    """One message as JSON: 0x-hex bytes, times in milliseconds since 1970. `seconds`: what making the proof took, if this node made it."""
+    signed = work.attestation
+    outcome = work.outcome
+    return {
+        "id": _hex(work.message.digest),
+        "stage": work.stage.value,
+        "body": _hex(work.message.to_bytes()),
+        "observed_at": work.observed_at,
+        "inferred_at": work.inferred_at,
+        "ready_at": work.ready_at,
+        "attested_at": work.attested_at,
+        "outcome": None
+        if outcome is None
+        else {"status": outcome.status.name.lower(), "outputs": list(outcome.outputs)},
+        "proof": None
+        if work.proof_id is None
+        else {"id": _hex(work.proof_id), "prover": work.prover, "seconds": seconds},
+        "attestation": None if signed is None else {"epoch": signed.epoch, "signature": _hex(signed.signature)},
+        "deliverables": [
+            {
+                "digest": _hex(digest),
+                "body": _hex(message.to_bytes()),
+                "chain": str(message.destination.chain),
+                "signed": needs_signature(message),
+                "branch": None if signed is None else _branch(signed.digests, digest),
+                "delivered": digest in work.delivered,
+                "confirmed": digest in work.confirmed,
+            }
+            for digest, message in work.deliverables.items()
+        ],
+    }
+
+
+def _hex(data: bytes) -> str:
+    return "0x" + data.hex()
+
+
+def _branch(digests: tuple[Digest, ...], digest: Digest) -> list[str] | None:
+    return [_hex(node) for node in merkle_branch(digests, digests.index(digest))] if digest in digests else None
+
+
+def _parse(text: str) -> bytes:
+    try:
+        parsed = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        parsed = b""
+    if len(parsed) != 32:
+        raise web.HTTPBadRequest(text="Give 32 bytes in hexadecimal.")
+    return parsed
+
+
 def application(node: Node) -> web.Application:
-    """The aiohttp application."""
+    """The aiohttp application: `/health`, `/metrics`, `/messages/{id}`, `/proofs/{id}`."""
 
     async def get_health(_: web.Request) -> web.Response:
         well, report = health(node)
@@ -47,6 +107,28 @@ def application(node: Node) -> web.Application:
         node.metrics.open_works.set(sum(1 for _ in node.pipeline.open_works()))
         return web.Response(body=node.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
+    async def get_message(request: web.Request) -> web.Response:
+        digest = Digest(_parse(request.match_info["id"]))
+        work = node.pipeline.work(digest) or node.pipeline.owner(digest)
+        if work is None:
+            raise web.HTTPNotFound(text="This node has not observed a message with that digest.")
+        seconds = None if work.proof_id is None else (await node.proof(work.proof_id))[1]
+        return web.json_response(describe(work, seconds))
+
+    async def get_proof(request: web.Request) -> web.Response:
+        try:
+            proof, _ = await node.proof(_parse(request.match_info["id"]))
+        except JournalError as error:
+            raise web.HTTPNotFound(text="This node keeps no proof with that hash.") from error
+        return web.Response(body=proof, content_type="application/octet-stream")
+
     app = web.Application()
-    app.add_routes([web.get("/health", get_health), web.get("/metrics", get_metrics)])
+    app.add_routes(
+        [
+            web.get("/health", get_health),
+            web.get("/metrics", get_metrics),
+            web.get("/messages/{id}", get_message),
+            web.get("/proofs/{id}", get_proof),
+        ]
+    )
     return app
