@@ -24,16 +24,18 @@ from eth_utils.abi import (
 )
 from eth_utils.address import to_checksum_address
 
+from bridges.evm import refusals
 from contracts.evm import artifacts
 from oracle.errors import DecodeError, EncodeError
 from oracle.protocol.hashing import keccak256
 from oracle.protocol.types import ADDRESS, WORD, Account, evm_account
 
-CONTRACTS = ("Gateway", "Committee", "ModelRegistry", "OracleHub", "FeeSplitter", "ExampleConsumer")
+CONTRACTS = ("Gateway", "Committee", "ModelRegistry", "OracleHub", "FeeSplitter", "TumourConsumer")
 """Artefacts whose errors are known by name."""
 _SELECTOR = 4
 _ERROR_STRING = bytes.fromhex("08c379a0")  # Error(string), Solidity's `revert("…")`
 _PANIC = bytes.fromhex("4e487b71")  # Panic(uint256), Solidity's failed assertions and arithmetic
+_SHOWN = 64
 _NESTED = ("RecipientReverted",)
 """Errors whose last argument is what a callee reverted with."""
 
@@ -57,11 +59,10 @@ def account_of(address: str) -> Account:
 
 @dataclass(frozen=True, slots=True)
 class Revert:
-    """Why a call reverted. `name` is the error's name or empty; `text` is for people and opens up what a callee said."""
+    """Why a call reverted. `name` is the error's name or empty; `sentence` is for people and opens up what a callee said."""
 
     name: str
-    text: str
-    arguments: tuple[Any, ...] = ()
+    sentence: str
 
 
 class Interface:
@@ -149,28 +150,28 @@ def decode_revert(data: bytes) -> Revert:
 def _decode_revert(data: bytes, known: Mapping[bytes, Any]) -> Revert:
     selector, body = data[:_SELECTOR], data[_SELECTOR:]
     if not data:
-        return Revert("", "it gave no reason")
+        return Revert("", "The contract refused without a reason.")
     try:
         if selector == _ERROR_STRING:
-            return Revert("Error", repr(_decode(["string"], body, "a revert string")[0]))
+            return Revert("Error", f"The contract refused: {_decode(['string'], body, 'a revert string')[0]}.")
         if selector == _PANIC:
-            return Revert("Panic", f"Panic(0x{_decode(['uint256'], body, 'a panic')[0]:02x})")
+            return Revert("Panic", f"The contract broke: Panic(0x{_decode(['uint256'], body, 'a panic')[0]:02x}).")
         entry = known.get(selector)
         if entry is None:
-            return Revert("", f"an error of another contract, 0x{data[:64].hex()}")
+            return Revert("", f"The contract refused with an error of its own, 0x{data[:_SHOWN].hex()}.")
         arguments = _decode(get_abi_input_types(entry), body, abi_to_signature(entry))
     except DecodeError:
-        return Revert("", f"malformed revert data 0x{data[:64].hex()}")
-    return Revert(entry["name"], _describe(entry, arguments, known), arguments)
+        return Revert("", f"The contract refused with malformed data, 0x{data[:_SHOWN].hex()}.")
+    return Revert(entry["name"], _sentence(entry, arguments, known))
 
 
-def _describe(entry: Any, arguments: tuple[Any, ...], known: Mapping[bytes, Any]) -> str:
-    names = get_abi_input_names(entry)
-    nested = entry["name"] in _NESTED
-    shown = [f"{name}={_show(value)}" for name, value in zip(names, arguments, strict=True)]
-    if nested:
-        shown[-1] = f"{names[-1]}: {_decode_revert(arguments[-1], known).text}"
-    return f"{entry['name']}({', '.join(shown)})"
+def _sentence(entry: Any, arguments: tuple[Any, ...], known: Mapping[bytes, Any]) -> str:
+    name, names = entry["name"], get_abi_input_names(entry)
+    shown = {str(key): _show(value) for key, value in zip(names, arguments, strict=True)}
+    if name in _NESTED:
+        shown[str(names[-1])] = _decode_revert(arguments[-1], known).sentence.removesuffix(".")
+    listed = ", ".join(f"{key}={value}" for key, value in shown.items())
+    return refusals.sentence(name, shown) or f"The contract refused: {name}({listed})."
 
 
 def _show(value: Any) -> str:

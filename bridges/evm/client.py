@@ -21,7 +21,7 @@ from web3 import AsyncWeb3
 from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
 from web3.types import BlockData, BlockIdentifier, FilterParams, LogReceipt, RPCEndpoint, TxParams, TxReceipt
 
-from bridges.evm.abi import Revert, decode_revert
+from bridges.evm.abi import decode_revert
 from bridges.evm.provider import HttpProvider
 from oracle.errors import ChainError, ConfigError, Rejected, Transient
 from oracle.protocol.types import Chain
@@ -257,16 +257,12 @@ class EvmClient:
             raise Transient(f"The endpoint {name} gave a malformed answer when asked for {what}: {error}") from error
 
 
-def rejected(revert: Revert, what: str = "The contract refused") -> Rejected:
-    """The error for a revert."""
-    return Rejected(f"{what}: {revert.text}.", reason=revert.name)
-
-
 def _rejected(error: ContractLogicError) -> Rejected:
     data = error.data
     if isinstance(data, str) and data.startswith("0x"):
         try:
-            return rejected(decode_revert(bytes.fromhex(data[2:])))
+            revert = decode_revert(bytes.fromhex(data[2:]))
+            return Rejected(revert.sentence, reason=revert.name)
         except ValueError:
             pass  # not hexadecimal: the endpoint's own sentence is all there is
     return Rejected(f"The contract refused: {error.message or 'it gave no reason'}.")
