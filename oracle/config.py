@@ -102,6 +102,7 @@ class SolanaConfig(_Section):
     key_file: Path
     poll_seconds: Seconds = 1.0
     priority_fee: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    """Micro-lamports per compute unit."""
 
 
 class ListenConfig(_Section):

@@ -32,10 +32,6 @@ class ChainReader(Protocol):
     def origin(self) -> Endpoint:
         """The gateway that is read."""
 
-    @property
-    def poll_seconds(self) -> float:
-        """How long to rest when there was nothing new."""
-
     async def read(self, cursor: Cursor) -> Reading:
         """What became final since `cursor`; at most some hundred messages at a time. Returns at once when there is nothing.
 

@@ -41,9 +41,9 @@ CHECK_SECONDS = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The node's ways to the world."""
+    """The node's ways to the world; `readers` with the seconds to rest when there was nothing new."""
 
-    readers: tuple[ChainReader, ...]
+    readers: tuple[tuple[ChainReader, float], ...]
     submitters: dict[Endpoint, ChainSubmitter]
     prover: Prover
     committee: SigningCommittee
@@ -89,7 +89,7 @@ class Node:
         self.metrics = metrics
         self.clock = clock
         self.pipeline = Pipeline()
-        self.readers = {reader.origin: ReaderHealth() for reader in ports.readers}
+        self.readers = {reader.origin: ReaderHealth() for reader, _ in ports.readers}
         self._journal = journal
         # One thread owns the journal's file, so that a slow disk never holds up the event loop.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
@@ -162,14 +162,14 @@ class Node:
         """Read, infer, prove, sign and deliver until cancelled. An unexpected error ends the whole group."""
         try:
             async with asyncio.TaskGroup() as group:
-                for reader in self.ports.readers:
-                    group.create_task(self._read(reader), name=f"read {reader.origin.chain}")
+                for reader, rest in self.ports.readers:
+                    group.create_task(self._read(reader, rest), name=f"read {reader.origin.chain}")
                 group.create_task(self._dispatch(group), name="dispatch")
         finally:
             self._disk.submit(self._journal.close)
             self._disk.shutdown(wait=True)
 
-    async def _read(self, reader: ChainReader) -> None:
+    async def _read(self, reader: ChainReader, rest: float) -> None:
         health = self.readers[reader.origin]
         cursor = await self._on_disk(self._journal.cursor, reader.origin)
         failures = 0
@@ -188,7 +188,7 @@ class Node:
             failures = 0
             health.last_success = time.monotonic()
             if reading.cursor == cursor:
-                await asyncio.sleep(reader.poll_seconds)
+                await asyncio.sleep(rest)
             cursor = reading.cursor
 
     async def _observe(self, origin: Endpoint, messages: tuple[Message, ...], cursor: Cursor, before: Cursor) -> None:

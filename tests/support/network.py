@@ -93,10 +93,6 @@ class WiredPeers:
         return False
 
 
-class RestingReader(MemoryReader):
-    poll_seconds = 0.01
-
-
 @dataclass
 class Network:
     """n members and two chains. Use as `async with`."""
@@ -167,7 +163,7 @@ class Network:
         limits = CoordinatorLimits(attempts=4, round_seconds=1.0, total_seconds=5.0)
         member.committee = FrostCommittee(member.share, CommitteeEpoch(1), wires, authorise, limits)
         ports = Ports(
-            readers=tuple(RestingReader(chain) for chain in self.chains),
+            readers=tuple((MemoryReader(chain), 0.01) for chain in self.chains),
             submitters={chain.endpoint: MemorySubmitter(chain) for chain in self.chains},
             prover=InMemoryProver([MODEL_INFO], member.function),
             committee=member.committee,

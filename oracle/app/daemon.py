@@ -1,0 +1,231 @@
+"""Builds a node from its configuration and runs it until it is told to stop.
+
+Start-up refuses, with a sentence, whatever would make the node unsafe or useless: a dealer's key or a local SRS outside a devnet, a share of
+another member or committee, a journal of another node, key files that others can read, an RPC endpoint of another chain, a port in use.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from bridges.evm.account import EvmAccount
+from bridges.evm.client import EvmClient
+from bridges.evm.reader import EvmReader
+from bridges.evm.sender import FeePolicy, Sender
+from bridges.evm.submitter import EvmSubmitter
+from bridges.frost import keystore
+from bridges.frost.keygen import KeyShare
+from bridges.frost.transport import PeerCertificate, PeerClient, PeerNetwork, PeerServer, TransportIdentity
+from bridges.solana.client import SolanaClient
+from bridges.solana.reader import SolanaReader
+from bridges.solana.submitter import SolanaSubmitter
+from bridges.solana.transactions import SendPolicy, load_keypair
+from circuits.catalogue import open_model
+from circuits.prover import LocalProver, ProverLimits
+from oracle.app.committee import FrostCommittee
+from oracle.config import EvmConfig, ListenConfig, NodeConfig, SolanaConfig
+from oracle.errors import ConfigError, NotAuthorised
+from oracle.journal import Journal
+from oracle.node import Node, Ports
+from oracle.node.gossip import TOPIC_ATTESTATION, TOPIC_PROOF
+from oracle.node.metrics import Metrics
+from oracle.node.status import application
+from oracle.pipeline import Member, Takeover
+from oracle.ports import ChainReader, ChainSubmitter
+from oracle.protocol.finality import Depth, FinalizedTag
+from oracle.protocol.types import Account, CommitteeEpoch, evm_account
+
+log = structlog.get_logger("sibyl.daemon")
+
+PEER_SECONDS = 12.0
+"""Longest wait for one peer's answer to a notice: its inference may still be under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainPorts:
+    """One chain's adapters, and the seconds between two looks at it."""
+
+    reader: ChainReader
+    submitter: ChainSubmitter
+    poll_seconds: float
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+async def _evm(config: EvmConfig, stack: AsyncExitStack) -> ChainPorts:
+    account = EvmAccount.from_file(config.key_file)
+    client = await stack.enter_async_context(EvmClient(str(config.rpc_url), config.chain_id))
+    gateway, hub = evm_account(_bytes(config.gateway)), evm_account(_bytes(config.hub))
+    finality = FinalizedTag() if config.finality == "finalized" else Depth(config.finality)
+    reader = EvmReader(client, gateway, finality=finality, start_block=config.start_block)
+    sender = Sender(client, account, FeePolicy(max_fee_per_gas=int(config.max_fee_gwei * 10**9)))
+    return ChainPorts(reader, EvmSubmitter(sender, gateway, hub, finality=finality), config.poll_seconds)
+
+
+async def _solana(config: SolanaConfig, stack: AsyncExitStack) -> ChainPorts:
+    payer = load_keypair(config.key_file)
+    client = await stack.enter_async_context(SolanaClient(str(config.rpc_url), _bytes(config.genesis_hash)))
+    program = Account(_bytes(config.program))
+    policy = SendPolicy(unit_price=config.priority_fee)
+    return ChainPorts(
+        SolanaReader(client, program), SolanaSubmitter(client, program, payer, policy), config.poll_seconds
+    )
+
+
+def load_share(config: NodeConfig) -> KeyShare:
+    """This member's key share, checked against the committee of the configuration. Raises ConfigError or KeystoreError."""
+    share = keystore.load(config.key_share, devnet=config.devnet)
+    if share.identifier != config.identifier:
+        raise ConfigError(
+            f"{config.key_share} is member {share.identifier}'s share, but this node is member {config.identifier}."
+        )
+    committee = config.committee
+    if share.public.group_public_key.to_bytes() != _bytes(committee.group_key):
+        raise ConfigError(f"{config.key_share} belongs to another group key than committee.group_key.")
+    members = tuple(sorted(member.identifier for member in committee.members))
+    if tuple(map(int, share.public.participants)) != members:
+        raise ConfigError(f"{config.key_share} was made for the members {share.public.participants}, not {members}.")
+    if share.public.threshold != committee.quorum:
+        raise ConfigError(
+            f"{config.key_share} has threshold {share.public.threshold}; {len(members)} members need {committee.quorum}."
+        )
+    return share
+
+
+def _clients(config: NodeConfig, identity: TransportIdentity) -> dict[int, PeerClient]:
+    clients = {}
+    for member in config.committee.members:
+        if member.identifier != config.identifier:
+            address = (member.endpoint.host or "", member.endpoint.port or 443)
+            clients[member.identifier] = PeerClient(identity, member.identifier, _pin(member.certificate), address)
+    return clients
+
+
+def _pin(path: Path) -> PeerCertificate:
+    try:
+        return PeerCertificate.from_pem(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"The peer certificate {path} cannot be read: {error.strerror}.") from error
+
+
+def _prover(config: NodeConfig) -> LocalProver:
+    workers = config.workers
+    limits = ProverLimits(
+        infer_seconds=workers.infer_seconds,
+        verify_seconds=workers.infer_seconds,
+        prove_seconds=workers.prove_seconds,
+        prove_workers=workers.provers,
+        queue=workers.queue,
+    )
+    models = [open_model(directory) for directory in config.models]
+    return LocalProver(models, devnet=config.devnet, accepted_srs=frozenset(config.trusted_srs), limits=limits)
+
+
+@asynccontextmanager
+async def _peer_server(config: NodeConfig, identity: TransportIdentity) -> AsyncIterator[PeerServer]:
+    pins = {m.identifier: _pin(m.certificate) for m in config.committee.members if m.identifier != config.identifier}
+    server = PeerServer(identity, pins, (config.listen.host, config.listen.port))
+    yield server
+    await server.stop()
+
+
+async def _start_peer_server(server: PeerServer, listen: ListenConfig) -> None:
+    try:
+        await server.start()
+    except OSError as error:
+        raise ConfigError(
+            f"The peer port {listen.host}:{listen.port} cannot be used ({error.strerror}). "
+            "End the program that holds it, or change [listen]."
+        ) from error
+
+
+async def _start_status(node: Node, listen: ListenConfig, stack: AsyncExitStack) -> None:
+    runner = web.AppRunner(application(node), access_log=None)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, listen.host, listen.port).start()
+    except OSError as error:
+        raise ConfigError(
+            f"The status port {listen.host}:{listen.port} cannot be used ({error.strerror}). "
+            "End the program that holds it, or change [status]."
+        ) from error
+
+
+@asynccontextmanager
+async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
+    """A node with all that it needs, listening but not yet running. Raises ConfigError and its like; nothing is left open."""
+    async with AsyncExitStack() as stack:
+        share = load_share(config)
+        identity = TransportIdentity.load(config.identity)
+        clients = _clients(config, identity)
+        for client in clients.values():
+            await stack.enter_async_context(client)
+        node: Node | None = None
+
+        async def authorise(context: bytes) -> bytes:
+            if node is None:
+                raise NotAuthorised("This node is starting; ask again.")
+            return await node.duties.authorise(context)
+
+        epoch = CommitteeEpoch(config.committee.epoch)
+        committee = FrostCommittee(share, epoch, clients, authorise)
+        stack.callback(committee.close)
+        chains = [await _evm(entry, stack) for entry in config.evm]
+        chains += [await _solana(entry, stack) for entry in config.solana]
+        journal = Journal(config.data_dir / "journal.sqlite")
+        stack.callback(journal.close)
+        group_key = share.public.group_public_key.to_bytes()
+        journal.identify(f"member {config.identifier} of committee 0x{group_key.hex()}")
+        prover = await stack.enter_async_context(_prover(config))
+        ports = Ports(
+            readers=tuple((chain.reader, chain.poll_seconds) for chain in chains),
+            submitters={chain.submitter.destination: chain.submitter for chain in chains},
+            prover=prover,
+            committee=committee,
+            peers=PeerNetwork(clients, PEER_SECONDS),
+        )
+        node = Node(_member(config, ports), journal, ports, Metrics())
+        server = await stack.enter_async_context(_peer_server(config, identity))
+        committee.signer.register(server)
+        server.route(TOPIC_PROOF, node.duties.take_proof)
+        server.route(TOPIC_ATTESTATION, node.duties.take_attestation)
+        await prover.warm()
+        await _start_peer_server(server, config.listen)
+        await _start_status(node, config.status, stack)
+        yield node
+
+
+def _member(config: NodeConfig, ports: Ports) -> Member:
+    patience = config.takeover
+    takeover = Takeover(int(patience.prove * 1000), int(patience.sign * 1000), int(patience.submit * 1000))
+    members = tuple(sorted(member.identifier for member in config.committee.members))
+    return Member(config.identifier, members, frozenset(ports.submitters), takeover)
+
+
+async def serve(config: NodeConfig) -> None:
+    """Run the node until SIGINT or SIGTERM; then stop reading, let nothing new begin, and close."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with built_node(config) as node:
+        log.info("node ready", member=config.identifier, devnet=config.devnet, quorum=config.committee.quorum)
+        running = asyncio.ensure_future(node.run())
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not running.done():
+            log.info("node stopping")
+            running.cancel()
+        try:
+            await running
+        except asyncio.CancelledError:
+            log.info("node stopped", open=sum(1 for _ in node.pipeline.open_works()))
