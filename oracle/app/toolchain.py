@@ -216,9 +216,14 @@ def _install_npm_tools(node: Path, source: Path, progress: Progress, build: Path
     installed.write_text(digest, encoding="utf-8")
 
 
+def platform_names() -> tuple[str, str]:
+    """Operating system and processor as the npm packages are named, such as ("linux", "amd64")."""
+    return platform.system().lower(), _MACHINES.get(platform.machine().lower(), platform.machine())
+
+
 def _locate(root: Path, node: Path) -> Toolchain:
     modules = root / "contracts" / "evm" / "node_modules"
-    system, machine = platform.system().lower(), _MACHINES.get(platform.machine().lower(), platform.machine())
+    system, machine = platform_names()
     surfpool = _SURFPOOL.get((system, machine), f"{system}-{machine}")
     anvil = _foundry("anvil", modules, system, machine)
     forge = _foundry("forge", modules, system, machine)
