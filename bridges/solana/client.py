@@ -180,6 +180,7 @@ class _Transaction(_Wire):
 _ACCOUNTS: Final = TypeAdapter(_Accounts)
 _KEYED: Final = TypeAdapter(list[_Keyed])
 _BLOCKHASH: Final = TypeAdapter(_BlockhashAnswer)
+_ACTIVITY: Final = TypeAdapter(list[_Context])
 _FLAG: Final = TypeAdapter(_Flag)
 _AMOUNT: Final = TypeAdapter(_Amount)
 _SIMULATION: Final = TypeAdapter(_SimulationAnswer)
@@ -272,6 +273,12 @@ class SolanaClient:
     async def slot(self, commitment: Commitment) -> int:
         """The newest slot at `commitment`."""
         return await self._call("getSlot", [{"commitment": commitment}], _NUMBER)
+
+    async def last_activity(self, key: Pubkey) -> int | None:
+        """The slot of the newest transaction that names an account; None when the endpoint keeps none."""
+        config = {"commitment": "confirmed", "limit": 1}
+        answer = await self._call("getSignaturesForAddress", [str(key), config], _ACTIVITY)
+        return answer[0].slot if answer else None
 
     async def healthy(self) -> bool:
         """Whether the endpoint says that it keeps up with the cluster."""

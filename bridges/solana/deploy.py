@@ -60,7 +60,7 @@ class SolanaGovernance:
         return await self.sender.send([step])
 
     async def set_committee(self, key: GroupKey, previous_valid_until: UnixSeconds) -> Sent | None:
-        """A further committee epoch; 0 leaves the one before without end."""
+        """A further committee epoch; the one before ends with the second `previous_valid_until` (one in the past ends it at once)."""
         if await self._committee_is(key):
             return None
         step = instructions.set_committee(self.addresses, self.sender.payer, key, previous_valid_until)

@@ -30,6 +30,7 @@ _PASSING: Final = frozenset(
         "CommitCancelled",
     }
 )
+_FUNDING: Final = frozenset({"TreasuryNotFunded"})
 
 
 class BlockhashExpired(Transient):
@@ -70,6 +71,8 @@ def _instruction_failure(error: object, logs: Sequence[str]) -> ChainError:
         return Rejected(
             f"The program failed with an unknown error number {code}. {_last(logs)}".strip(), reason=f"Custom{code}"
         )
+    if known.name in _FUNDING:
+        return Transient(f"The Solana program refused ({known.name}): {known.sentence}")
     return Rejected(f"The Solana program refused ({known.name}): {known.sentence}", reason=known.name)
 
 

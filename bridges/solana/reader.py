@@ -100,10 +100,10 @@ class SolanaReader:
         if mark.next_sequence == start:
             self._marks.clear()
             return start
+        final_slot = await self._client.slot("finalized")
         newest = self._marks[-1].next_sequence if self._marks else start
         if mark.next_sequence > newest and len(self._marks) < MAX_MARKS:
-            self._marks.append(mark)
-        final_slot = await self._client.slot("finalized")
+            self._marks.append(mark if mark.slot <= final_slot else await self._dated(mark))
         end = start
         for seen in self._marks:
             if seen.slot <= final_slot:
@@ -111,6 +111,12 @@ class SolanaReader:
         while self._marks and self._marks[0].next_sequence <= start:
             self._marks.popleft()
         return end
+
+    async def _dated(self, mark: _Mark) -> _Mark:
+        """The same for the slot of the last post, which may be final already, where the node answered for a slot that is not."""
+        last_post = self._addresses.outbox(mark.next_sequence - 1).address
+        slot = await self._client.last_activity(last_post)
+        return mark if slot is None or slot > mark.slot else _Mark(mark.next_sequence, slot)
 
     async def _messages(self, sequences: range) -> tuple[Message, ...]:
         keys = [self._addresses.outbox(sequence).address for sequence in sequences]

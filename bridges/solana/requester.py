@@ -71,6 +71,7 @@ class SolanaRequester:
         self.addresses = ProgramAddresses(Pubkey(program))
         self.endpoint = Endpoint(client.chain, program)
         self._sender = TransactionSender(client, key, policy)
+        self._posting = asyncio.Lock()
         self.key = key.pubkey()
 
     async def ask(self, asked: InferenceRequest, deadline: UnixSeconds) -> AskReceipt:
@@ -182,6 +183,10 @@ class SolanaRequester:
         return Message(kind, self.endpoint, destination, Sequence(sequence), sender, recipient, expiry, payload)
 
     async def _posted(self, body: Callable[[int], Message], encode: Callable[[int], Instruction]) -> AskReceipt:
+        async with self._posting:  # two posts of one key at once would race for one sequence
+            return await self._post_next(body, encode)
+
+    async def _post_next(self, body: Callable[[int], Message], encode: Callable[[int], Instruction]) -> AskReceipt:
         for _ in range(POST_ATTEMPTS):
             sequence = (await self.config("processed")).next_sequence
             message = body(sequence)

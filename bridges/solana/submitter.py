@@ -5,8 +5,10 @@ Guarantees: nothing is sent for a message that is not for this program or not co
 finalised. It does not check the committee's signature: the program does.
 """
 
+import asyncio
 from collections import OrderedDict
 from typing import Final
+from weakref import WeakValueDictionary
 
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
@@ -39,6 +41,7 @@ class SolanaSubmitter:
         self._destination = Endpoint(client.chain, program)
         self._sender = TransactionSender(client, payer, policy)
         self._treasury: Pubkey | None = None
+        self._delivering: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
         self._seen: OrderedDict[Digest, int] = OrderedDict()
 
     @property
@@ -58,6 +61,11 @@ class SolanaSubmitter:
                 f"This message is for {message.destination}, not {self._destination}.", reason="WrongDestination"
             )
         envelope = self._envelope(submission.attestation, message)
+        # Two tasks with one message would pay for two transactions, one of which fails.
+        async with self._delivering.setdefault(message.digest, asyncio.Lock()):
+            return await self._deliver(message, envelope)
+
+    async def _deliver(self, message: Message, envelope: Envelope) -> Receipt | None:
         try:
             home = await self._home(message)
             deliver = instructions.deliver(self._addresses, self._sender.payer, message, envelope, home)

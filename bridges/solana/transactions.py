@@ -11,6 +11,7 @@ that the program refuses the second (a sequence, a replay bit).
 import asyncio
 import json
 import os
+import secrets
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ MAX_TRANSACTION: Final = 1232
 """Bytes of a transaction that fit in one packet (IPv6 minimum MTU 1,280 less headers)."""
 MAX_UNITS: Final = 1_400_000
 """Compute units of one transaction (cluster limit)."""
+
+_LIMIT_SPREAD: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ class TransactionSender:
             blockhash = await self._client.latest_blockhash()
             try:
                 simulation = await self._simulated(self._build(instructions, signers, blockhash, MAX_UNITS))
-                limit = min(MAX_UNITS, simulation.units * (100 + self._policy.unit_margin_percent) // 100 + 1)
+                limit = self._limit(simulation)
                 draft = _Draft(self._build(instructions, signers, blockhash, limit), blockhash, simulation)
             except BlockhashExpired:
                 await asyncio.sleep(self._policy.poll_interval)
@@ -148,6 +151,11 @@ class TransactionSender:
                 reason="TransactionTooLarge",
             )
         return transaction
+
+    def _limit(self, simulation: Simulation) -> int:
+        # The random part keeps apart two transactions that are equal otherwise: the cluster would take them for one.
+        margin = simulation.units * self._policy.unit_margin_percent // 100
+        return min(MAX_UNITS, simulation.units + margin + secrets.randbelow(_LIMIT_SPREAD))
 
     async def _simulated(self, transaction: VersionedTransaction) -> Simulation:
         simulation = await self._client.simulate(bytes(transaction))
