@@ -15,6 +15,8 @@ DOMAIN_MESSAGE: Final = b"SIBYL_MESSAGE_V1".ljust(32, b"\0")
 """Prefix of the digest of one message body."""
 DOMAIN_BATCH: Final = b"SIBYL_BATCH_V1".ljust(32, b"\0")
 """Prefix of the value that the committee signs: a Merkle root of digests."""
+DOMAIN_KEY: Final = b"SIBYL_KEY_V1".ljust(32, b"\0")
+"""Prefix of what a group key signs to prove its possession."""
 DOMAIN_MODEL: Final = b"SIBYL_MODEL_V1".ljust(32, b"\0")
 """Prefix of a model id."""
 

@@ -84,3 +84,13 @@ def branch_signing_hash(digest: Digest, branch: Seq[bytes]) -> bytes:
             raise DecodeError(f"A node of a branch has 32 bytes, not {len(sibling)}.")
         node = _node(node, sibling)
     return keccak256(c.DOMAIN_BATCH, node)
+
+
+def key_possession_hash(epoch: int, group_key_x: bytes, parity: int) -> bytes:
+    """The 32 bytes that a new group key signs, so that nobody can register a key without its secret (PROTOCOL.md §6).
+
+    `group_key_x`: 32 bytes, big-endian; `parity`: of y, 0 or 1. Raises EncodeError.
+    """
+    if len(group_key_x) != WORD or parity not in (0, 1) or not 0 < epoch < 1 << 32:
+        raise EncodeError("A group key is an epoch from 1, an x of 32 bytes and a parity of 0 or 1.")
+    return keccak256(c.DOMAIN_KEY, epoch.to_bytes(WORD), group_key_x, parity.to_bytes(WORD))

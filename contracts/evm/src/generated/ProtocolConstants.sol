@@ -14,6 +14,8 @@ library ProtocolConstants {
     bytes32 internal constant DOMAIN_MESSAGE = "SIBYL_MESSAGE_V1";
     /// @dev Prefix of the value that the committee signs: a Merkle root of digests.
     bytes32 internal constant DOMAIN_BATCH = "SIBYL_BATCH_V1";
+    /// @dev Prefix of what a group key signs to prove its possession.
+    bytes32 internal constant DOMAIN_KEY = "SIBYL_KEY_V1";
     /// @dev Prefix of a model id.
     bytes32 internal constant DOMAIN_MODEL = "SIBYL_MODEL_V1";
 

@@ -10,6 +10,8 @@ pub const PROTOCOL_VERSION: u8 = 1;
 pub const DOMAIN_MESSAGE: [32]u8 = "SIBYL_MESSAGE_V1\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00".*;
 /// Prefix of the value that the committee signs: a Merkle root of digests.
 pub const DOMAIN_BATCH: [32]u8 = "SIBYL_BATCH_V1\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00".*;
+/// Prefix of what a group key signs to prove its possession.
+pub const DOMAIN_KEY: [32]u8 = "SIBYL_KEY_V1\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00".*;
 /// Prefix of a model id.
 pub const DOMAIN_MODEL: [32]u8 = "SIBYL_MODEL_V1\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00".*;
 
