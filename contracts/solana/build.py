@@ -110,7 +110,9 @@ def _zig(arguments: list[str], directory: Path) -> None:
             command, cwd=directory, capture_output=True, text=True, timeout=_COMPILE_SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise BuildError(f"Zig did not finish within {_COMPILE_SECONDS:.0f} s; try again on a quieter machine.") from error
+        raise BuildError(
+            f"Zig did not finish within {_COMPILE_SECONDS:.0f} s; try again on a quieter machine."
+        ) from error
     if done.returncode != 0:
         raise BuildError(f"Zig could not compile a Solana program:\n{done.stderr.strip()}")
 
@@ -139,7 +141,9 @@ def _publish(built: Path) -> SolanaArtifacts:
 def _shipped() -> SolanaArtifacts:
     shipped = SolanaArtifacts(ARTIFACTS / "sibyl.so", ARTIFACTS / "consumer.so")
     if not (shipped.sibyl_so.is_file() and shipped.consumer_so.is_file()):
-        raise BuildError("The Solana programs are not built and there is no compiler: install the extra `sibyl[build]`.")
+        raise BuildError(
+            "The Solana programs are not built and there is no compiler: install the extra `sibyl[build]`."
+        )
     return shipped
 
 

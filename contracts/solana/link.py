@@ -172,9 +172,7 @@ def _refuse_globals(obj: _Object) -> None:
 
 def _lay_out_rodata(obj: _Object) -> tuple[dict[int, int], bytearray]:
     wanted = (
-        s
-        for s in obj.sections
-        if s.flags & _SHF_ALLOC and not s.flags & _SHF_EXEC and s.size and s.name != ".eh_frame"
+        s for s in obj.sections if s.flags & _SHF_ALLOC and not s.flags & _SHF_EXEC and s.size and s.name != ".eh_frame"
     )
     offsets, data = _lay_out(wanted)
     return {index: RODATA_ADDRESS + offset for index, offset in offsets.items()}, data
@@ -195,7 +193,9 @@ def _relocate_data(obj: _Object, section: _Section, rodata: bytearray, bases: di
     start = bases[section.index] - RODATA_ADDRESS
     for offset, kind, symbol in obj.relocations(section.index):
         if kind != _R_ABS64 or symbol.section not in bases:
-            raise LinkError(f"Section {section.name} refers to {symbol.name or 'a section'} in a way that is not known.")
+            raise LinkError(
+                f"Section {section.name} refers to {symbol.name or 'a section'} in a way that is not known."
+            )
         at = start + offset
         (addend,) = struct.unpack_from("<Q", rodata, at)
         struct.pack_into("<Q", rodata, at, bases[symbol.section] + symbol.value + addend)

@@ -80,10 +80,13 @@ class Bench:
 
     # ---- transactions ----
 
-    def run(self, *steps: Instruction, signers: tuple[Keypair, ...] = ()) -> TransactionMetadata | FailedTransactionMetadata:
+    def run(
+        self, *steps: Instruction, signers: tuple[Keypair, ...] = ()
+    ) -> TransactionMetadata | FailedTransactionMetadata:
         """One transaction, paid by the user's account, with a fresh blockhash."""
         self.svm.expire_blockhash()
-        everyone = [self.user, *(signer for signer in signers if signer != self.user)]
+        wanted = {meta.pubkey for step in steps for meta in step.accounts if meta.is_signer} - {self.user.pubkey()}
+        everyone = [self.user, *(signer for signer in signers if signer.pubkey() in wanted)]
         budget = set_compute_unit_limit(1_400_000)
         message = TransactionMessage([budget, *steps], self.user.pubkey())
         done = self.svm.send_transaction(Transaction(everyone, message, self.svm.latest_blockhash()))
@@ -168,13 +171,17 @@ class Bench:
 
     # ---- delivering ----
 
-    def envelope(self, message: Message, *others: Message, key: SchnorrKey | None = None, epoch: int = 1) -> instructions.Envelope:
+    def envelope(
+        self, message: Message, *others: Message, key: SchnorrKey | None = None, epoch: int = 1
+    ) -> instructions.Envelope:
         """A signature over a batch of `message` and `others`, with the branch of `message`."""
         digests = [one.digest for one in (message, *others)]
         signature = (key or self.key).sign(batch_signing_hash(digests))
         return instructions.Envelope(CommitteeEpoch(epoch), signature, merkle_branch(digests, 0))
 
-    def delivery(self, message: Message, envelope: instructions.Envelope | None = None, requester: Pubkey | None = None) -> Instruction:
+    def delivery(
+        self, message: Message, envelope: instructions.Envelope | None = None, requester: Pubkey | None = None
+    ) -> Instruction:
         """A well-formed deliver instruction."""
         own = message.origin == message.destination and message.kind is Kind.INFERENCE_RESULT
         home = instructions.HomeRequest(self.treasury, requester or self.user.pubkey()) if own else None
@@ -216,7 +223,9 @@ def bent(step: Instruction, **changes: object) -> Instruction:
         if name.startswith("account_"):
             index = int(name.removeprefix("account_"))
             old = metas[index]
-            metas[index] = value if isinstance(value, AccountMeta) else AccountMeta(value, old.is_signer, old.is_writable)
+            metas[index] = (
+                value if isinstance(value, AccountMeta) else AccountMeta(value, old.is_signer, old.is_writable)
+            )
     data = changes.get("data", step.data)
     return Instruction(step.program_id, bytes(data), metas)  # type: ignore[call-overload]  # data is bytes in every call
 

@@ -28,7 +28,6 @@ extern fn sol_log_(message: [*]const u8, length: u64) void;
 extern fn sol_keccak256(pieces: [*]const Slice, count: u64, result: *[32]u8) u64;
 extern fn sol_sha256(pieces: [*]const Slice, count: u64, result: *[32]u8) u64;
 extern fn sol_secp256k1_recover(hash: *const [32]u8, recovery_id: u64, signature: *const [64]u8, result: *[64]u8) u64;
-extern fn sol_create_program_address(seeds: [*]const Slice, count: u64, program_id: *const Pubkey, result: *Pubkey) u64;
 extern fn sol_try_find_program_address(seeds: [*]const Slice, count: u64, program_id: *const Pubkey, result: *Pubkey, bump: *u8) u64;
 extern fn sol_invoke_signed_c(instruction: *const CInstruction, infos: [*]const CAccountInfo, info_count: u64, signers: [*]const CSigner, signer_count: u64) u64;
 extern fn sol_get_clock_sysvar(result: *Clock) u64;
@@ -260,7 +259,7 @@ pub const Derivation = struct {
 };
 
 /// For an account that this program created before (its bump was checked then): the address as a plain hash, which costs a
-/// tenth of the syscall that also checks that it is off the curve.
+/// tenth of the syscall that also searches the bump.
 pub fn requireAddress(invocation: *const Invocation, account: *const Account, derivation: Derivation) Error!void {
     var parts: [MAX_SEEDS + 3]Slice = undefined;
     const count = derivation.fill(&parts);
@@ -271,13 +270,19 @@ pub fn requireAddress(invocation: *const Invocation, account: *const Account, de
     if (!equal(&address, &account.key)) return error.WrongAddress;
 }
 
-/// For an account that is about to be created: the full check.
+/// For an account that is about to be created: the full check, and that the bump is the canonical (highest) one. Every lower
+/// bump that works gives a second address for the same seeds: a second, empty replay bitmap would let a message in twice.
 pub fn requireNewAddress(invocation: *const Invocation, account: *const Account, derivation: Derivation) Error!void {
-    var parts: [MAX_SEEDS + 3]Slice = undefined;
-    const count = derivation.fill(&parts);
+    try requireCanonical(invocation.program_id, &account.key, derivation);
+}
+
+/// `key` must be the canonical address of these seeds, and the bump its own. Costs 1,500 units for each bump tried.
+pub fn requireCanonical(program_id: *const Pubkey, key: *const Pubkey, derivation: Derivation) Error!void {
     var address: Pubkey = undefined;
-    if (sol_create_program_address(&parts, count, invocation.program_id, &address) != 0) return error.WrongAddress;
-    if (!equal(&address, &account.key)) return error.WrongAddress;
+    var bump: u8 = 0;
+    if (sol_try_find_program_address(derivation.seeds.ptr, derivation.seeds.len, program_id, &address, &bump) != 0) return error.SystemCallFailed;
+    if (bump != derivation.bump.*) return error.NotCanonicalBump;
+    if (!equal(&address, key)) return error.WrongAddress;
 }
 
 /// For an address of another program, once in a deployment: searches the bump.
