@@ -225,7 +225,9 @@ contract Gateway is IGateway, Ownable2Step, Pausable, ReentrancyGuardTransient {
         bytes32 chainReference = MessageBody.destinationChainReference(body);
         bytes32 gateway = MessageBody.destinationGateway(body);
         if (chainType != C.CHAIN_TYPE_EIP155 || uint256(chainReference) != block.chainid || gateway != Read.toWord(address(this)))
-        revert WrongDestination(chainType, chainReference, gateway);
+        {
+            revert WrongDestination(chainType, chainReference, gateway);
+        }
         origin = MessageBody.originHash(body);
         if (!isPeer(origin)) revert UnknownPeer(origin);
         uint64 expiry = MessageBody.expiry(body);
