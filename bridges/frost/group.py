@@ -8,7 +8,7 @@ Does not protect against a debugger, a core dump, or copies that a caller makes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Never, NewType
 
@@ -208,9 +208,10 @@ class SecretScalar:
         if self._wiped:
             raise GroupError("This secret was wiped and cannot be used again.")
 
-    def __del__(self) -> None:
+    def __del__(self, _memmove: Callable[..., None] = ffi.memmove, _zeros: bytes = bytes(SCALAR_BYTES)) -> None:
+        # What it needs is bound here, for at interpreter shutdown this module's names may be gone before the last secret.
         if hasattr(self, "_buffer"):
-            self.wipe()
+            _memmove(self._buffer, _zeros, len(_zeros))
 
     def __repr__(self) -> str:
         return "SecretScalar(<redacted>)"

@@ -11,13 +11,14 @@ Does not decide what is right to sign, persist anything, or remember culprits fr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -61,6 +62,8 @@ COMMIT_PATH: Final = "/frost/v1/commit"
 SHARE_PATH: Final = "/frost/v1/share"
 
 _HONEST_CODES: Final = frozenset({"not_authorised", NonceSpent.code, Busy.code})
+
+_Reply: TypeAlias = bytes | FrostError | NotAuthorised
 
 Authorise = Callable[[bytes], Awaitable[bytes]]
 """Given a context, checks that the node's own pipeline reached all of it and returns the 32 bytes to sign, or raises
@@ -303,23 +306,40 @@ class SigningCoordinator:
         """Ask every candidate; the first t to commit are the signers. None if fewer did."""
         package: SigningPackage | None = None
         candidates = self._candidates(ledger)
-        replies: asyncio.Queue[tuple[Identifier, bytes | FrostError | NotAuthorised]] = asyncio.Queue(len(candidates))
+        replies: asyncio.Queue[tuple[Identifier, _Reply]] = asyncio.Queue(len(candidates))
+        unheard, committed = set(candidates), 0
         async with asyncio.TaskGroup() as group:
             body = request.to_bytes()
             tasks = [group.create_task(self._ask(who, COMMIT_PATH, body, replies)) for who in candidates]
-            for _ in tasks:
-                who, reply = await replies.get()
-                if not isinstance(reply, bytes):
-                    ledger.refusals[who] = str(reply)
-                    continue
-                try:
-                    package = session.add_commitment(who, NonceCommitment.from_bytes(reply))
-                except FrostError as error:
-                    self._exclude(who, str(error), ledger)
-                if package is not None:
-                    break
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None) as patience:
+                    while package is None and unheard:
+                        if committed + len(unheard) < self._public.threshold and patience.when() is None:
+                            # Out of reach: the rest are heard for a moment, so that the error can name them rightly.
+                            patience.reschedule(asyncio.get_running_loop().time() + self._limits.pause_seconds)
+                        who, reply = await replies.get()
+                        unheard.remove(who)
+                        package = self._take_commitment(session, who, reply, ledger)
+                        committed += isinstance(reply, bytes) and who not in ledger.excluded
             for task in tasks:
                 task.cancel()
+        if package is None:
+            for who in unheard:
+                ledger.refusals.setdefault(who, "It had not answered when the quorum was out of reach.")
+        return package
+
+    def _take_commitment(
+        self, session: SigningSession, who: Identifier, reply: _Reply, ledger: _Ledger
+    ) -> SigningPackage | None:
+        if not isinstance(reply, bytes):
+            ledger.refusals[who] = str(reply)
+            return None
+        try:
+            package = session.add_commitment(who, NonceCommitment.from_bytes(reply))
+        except FrostError as error:
+            self._exclude(who, str(error), ledger)
+            return None
+        ledger.refusals.pop(who, None)
         return package
 
     async def _collect_shares(
@@ -327,9 +347,7 @@ class SigningCoordinator:
     ) -> GroupSignature | None:
         """Ask each signer for its share. None, with somebody excluded, if no signature came of it."""
         signature: GroupSignature | None = None
-        replies: asyncio.Queue[tuple[Identifier, bytes | FrostError | NotAuthorised]] = asyncio.Queue(
-            len(package.signers)
-        )
+        replies: asyncio.Queue[tuple[Identifier, _Reply]] = asyncio.Queue(len(package.signers))
         async with asyncio.TaskGroup() as group:
             body = ShareRequest(session_id, package.commitments).to_bytes()
             for signer in package.signers:
@@ -353,9 +371,9 @@ class SigningCoordinator:
         who: Identifier,
         path: str,
         body: bytes,
-        replies: asyncio.Queue[tuple[Identifier, bytes | FrostError | NotAuthorised]],
+        replies: asyncio.Queue[tuple[Identifier, _Reply]],
     ) -> None:
-        reply: bytes | FrostError | NotAuthorised
+        reply: _Reply
         try:
             if who != self._local:
                 reply = await self._peers[who].call(path, body, self._limits.round_seconds)

@@ -4,7 +4,8 @@ Guarantees: both ends show a certificate and prove its key; a server serves exac
 its handler which member is calling; a client talks to exactly the one certificate it expects; nothing older than TLS 1.3;
 bodies, replies, requests in flight and every wait are bounded; what goes wrong in a handler reaches the peer as a word and a
 sentence, and an unexpected error as the word alone.
-Does not know what the bodies mean, does not retry, and does not hide who talks to whom.
+Does not know what the bodies mean, does not retry, does not hide who talks to whom, and bounds the unfinished handshakes of
+strangers in time but not in number: let a firewall admit the members' addresses alone.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ from bridges.frost.transport import PeerCaller, PeerClient, PeerServer, Transpor
 from oracle.errors import SigningError
 
 CONTEXT = b"three digests"
-LIMITS = CoordinatorLimits(attempts=4, round_seconds=1.0, total_seconds=10.0, pause_seconds=0.01)
+LIMITS = CoordinatorLimits(attempts=4, round_seconds=1.0, total_seconds=10.0, pause_seconds=0.1)
 Tamper = Callable[[int, bytes], Awaitable[bytes]]
 
 
@@ -247,6 +247,20 @@ async def test_session__peers_disagree__refusals_say_who_and_why(four: Committee
     assert caught.value.culprits == ()
     for who in (2, 3):
         assert "the output differs from mine" in caught.value.refusals[who]
+
+
+async def test_session__quorum_out_of_reach__does_not_wait_for_the_silent(four: Committee) -> None:
+    async def refuse(_: bytes) -> bytes:
+        raise NotAuthorised("not reached")
+
+    for who in (2, 3):
+        four.members[who].signer._authorise = refuse
+    four.tamper(4, COMMIT_PATH, silent)
+    limits = replace(LIMITS, attempts=1, round_seconds=60.0, total_seconds=60.0)
+    with pytest.raises(TooFewSigners) as caught:
+        await asyncio.wait_for(four.coordinator(limits=limits).sign(CONTEXT), 10)
+    assert "not reached" in caught.value.refusals[2]
+    assert "had not answered" in caught.value.refusals[4]
 
 
 async def test_session__coordinators_own_node_refuses__nobody_is_asked(four: Committee) -> None:
