@@ -10,6 +10,7 @@ some endpoints ignore `minContextSlot`. It does not compare endpoints with one a
 
 import asyncio
 import base64
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -206,6 +207,7 @@ class SolanaClient:
         self.chain = Chain.solana(genesis_hash)
         self._policy = policy or RetryPolicy()
         self._host = _host(rpc_url)
+        logging.getLogger("httpx2").setLevel(logging.WARNING)  # at INFO it writes whole addresses, with their keys
         # Our own retries know a deadline; the library's do not.
         self._rpc = AsyncClient(rpc_url, timeout=self._policy.timeout, http2=False, max_transport_retries=0)
         self._connecting = asyncio.Lock()

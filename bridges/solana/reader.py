@@ -98,8 +98,9 @@ class SolanaReader:
     async def _final_end(self, start: int, mark: _Mark) -> int:
         """One past the last sequence that is final; `start` when nothing from there is."""
         if mark.next_sequence == start:
-            self._marks.clear()
             return start
+        while self._marks and self._marks[0].next_sequence <= start:
+            self._marks.popleft()
         final_slot = await self._client.slot("finalized")
         newest = self._marks[-1].next_sequence if self._marks else start
         if mark.next_sequence > newest and len(self._marks) < MAX_MARKS:
@@ -108,8 +109,6 @@ class SolanaReader:
         for seen in self._marks:
             if seen.slot <= final_slot:
                 end = max(end, seen.next_sequence)
-        while self._marks and self._marks[0].next_sequence <= start:
-            self._marks.popleft()
         return end
 
     async def _dated(self, mark: _Mark) -> _Mark:

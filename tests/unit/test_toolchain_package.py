@@ -22,7 +22,7 @@ def artifacts(tmp_path: Path) -> Path:
 def wheel(directory: Path, artifacts: Path, changes: dict[str, bytes | None]) -> Path:
     """A wheel with everything required, but for `changes` (None: left out)."""
     found = {f"contracts/artifacts/{p.relative_to(artifacts)}": p.read_bytes() for p in artifacts.rglob("*.*")}
-    content: dict[str, bytes | None] = {**{name: b"" for name in package.REQUIRED}, **found, **changes}
+    content: dict[str, bytes | None] = {**dict.fromkeys(package.REQUIRED, b""), **found, **changes}
     path = directory / "sibyl-0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in content.items():
