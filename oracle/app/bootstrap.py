@@ -72,12 +72,22 @@ def environment_python() -> Path:
     return VENV / "bin" / "python"
 
 
+def environment_version() -> tuple[int, ...] | None:
+    """Major and minor version of the interpreter that `.venv` was made with."""
+    try:
+        lines = (VENV / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    found = [line.partition("=")[2].strip() for line in lines if line.startswith("version")]
+    return tuple(int(part) for part in found[0].split(".")[:2]) if found else None
+
+
 def install(stamp: Path) -> None:
     """Makes `.venv` if there is none, installs the locked packages, then the project itself (editable)."""
     stamp.unlink(missing_ok=True)
-    if not environment_python().exists():
+    if not environment_python().exists() or environment_version() != sys.version_info[:2]:
         say("making .venv")
-        venv.create(VENV, with_pip=True)
+        venv.create(VENV, with_pip=True, clear=True)
     python = str(environment_python())
     pip = [python, "-m", "pip", "--disable-pip-version-check"]
     say("installing the build tools")

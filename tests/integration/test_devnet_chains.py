@@ -77,7 +77,7 @@ async def test_anvil__started__funds_known_accounts_and_ends_with_the_block(
         balance = await rpc(chain.rpc_url, "eth_getBalance", chain.accounts[3].address, "latest")
         assert int(str(balance), 16) == 10_000 * 10**18
         assert chain.accounts[0].private_key.hex() not in repr(chain)
-        assert not (tmp_path / "evm" / "anvil.json").exists()
+        assert not list((tmp_path / "evm").rglob("accounts.json"))
         pid = chain.pid
         assert Path(psutil.Process(pid).exe()) == toolchain.anvil.resolve()
     assert await gone(pid)
@@ -148,7 +148,7 @@ async def test_surfnet__started__is_funded_and_runs_at_wall_clock_pace(toolchain
         lag = int(str(slots["processed"])) - int(str(slots["finalized"]))
         assert 31 <= lag <= 33
         assert str(payer) not in repr(chain)
-        assert not (tmp_path / "surfnet.config.json").exists()
+        assert not list(tmp_path.rglob("config.json"))
         pid = chain.pid
     assert await gone(pid)
 
@@ -164,6 +164,29 @@ async def test_surfnet__fixed_ports__serve_http_and_websocket(toolchain: Toolcha
         numbers = [message["params"]["result"]["slot"] for message in seen]
         assert numbers == sorted(numbers)
         assert numbers[-1] - numbers[0] >= 15
+
+
+async def test_surfnet__two_in_one_directory__do_not_mix(toolchain: Toolchain, tmp_path: Path) -> None:
+    async with start_surfnet(toolchain, tmp_path) as first, start_surfnet(toolchain, tmp_path) as second:
+        for chain in (first, second):
+            balance = await rpc(chain.rpc_url, "getBalance", str(chain.payer.pubkey()))
+            assert isinstance(balance, dict)
+            assert balance["value"] == 10**12
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["surfnet.log"]
+
+
+async def test_surfnet__clock__is_held_to_the_walls_and_survives_a_jump(toolchain: Toolchain, tmp_path: Path) -> None:
+    """Without the launcher's correction the slots run 1 % fast; a jump on purpose must not freeze the chain."""
+
+    async def slot(url: str) -> int:
+        return int(str(await rpc(url, "getSlot", {"commitment": "processed"})))
+
+    async with start_surfnet(toolchain, tmp_path, slot_milliseconds=20) as chain:
+        await rpc(chain.rpc_url, "surfnet_timeTravel", {"absoluteSlot": await slot(chain.rpc_url) + 10_000})
+        first, started = await slot(chain.rpc_url), time.monotonic()
+        await asyncio.sleep(12)  # two looks at the clock
+        made, elapsed = await slot(chain.rpc_url) - first, time.monotonic() - started
+        assert 0.8 <= made * 0.02 / elapsed <= 1.1
 
 
 async def test_surfnet__port_in_use__is_named(toolchain: Toolchain, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import asyncio
 import json
 import os
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -108,18 +109,16 @@ async def start_anvil(
     require_free_port(port, "anvil")
     for attempt in range(PORT_ATTEMPTS):
         chosen = port or free_port()
-        config = directory / "anvil.json"
-        config.unlink(missing_ok=True)
-        command: list[str | Path] = [
-            toolchain.anvil,
-            *("--host", HOST, "--port", str(chosen), "--chain-id", str(chain_id)),
-            *("--block-time", str(block_seconds), "--slots-in-an-epoch", "1"),
-            *("--accounts", str(accounts), "--balance", str(balance_ether), "--mnemonic", mnemonic),
-            *("--config-out", str(config), "--quiet"),
-        ]
-        log = directory / "anvil.log"
-        environment = _environment(toolchain, directory)
-        async with running("anvil", command, log_path=log, environment=environment, directory=directory) as child:
+        async with AsyncExitStack() as stack:
+            config = _scratch(stack, directory) / "accounts.json"
+            command: list[str | Path] = [
+                toolchain.anvil,
+                *("--host", HOST, "--port", str(chosen), "--chain-id", str(chain_id)),
+                *("--block-time", str(block_seconds), "--slots-in-an-epoch", "1"),
+                *("--accounts", str(accounts), "--balance", str(balance_ether), "--mnemonic", mnemonic),
+                *("--config-out", config, "--quiet"),
+            ]
+            child = await stack.enter_async_context(_chain("anvil", command, toolchain, directory))
             rpc_url = f"http://{HOST}:{chosen}"
             try:
                 keys = await _anvil_ready(child, rpc_url, chain_id, config, ready_timeout)
@@ -160,28 +159,37 @@ async def start_surfnet(
     require_free_port(rpc_port, "surfnet's RPC")
     require_free_port(ws_port, "surfnet's websocket")
     payer = payer or Keypair()
-    config, ready = directory / "surfnet.config.json", directory / "surfnet.ready.json"
-    ready.unlink(missing_ok=True)
-    _write_private(
-        config,
-        {
-            "slotTimeMs": slot_milliseconds,
-            "rpcPort": rpc_port,
-            "wsPort": ws_port,
-            "payerSecretKey": list(bytes(payer)),
-            "airdropLamports": airdrop_lamports,
-            "airdropAddresses": [str(address) for address in airdrop_to],
-        },
-    )
-    command = [toolchain.node, SURFNET_LAUNCHER, toolchain.surfpool_addon, config, ready]
-    log = directory / "surfnet.log"
-    environment = _environment(toolchain, directory)
-    try:
-        async with running("surfnet", command, log_path=log, environment=environment, directory=directory) as child:
-            rpc_url, ws_url, genesis_hash = await _surfnet_ready(child, ready, ready_timeout)
-            yield SurfnetChain(rpc_url, ws_url, payer, genesis_hash, slot_milliseconds, child)
-    finally:
-        config.unlink(missing_ok=True)  # the launcher deletes it; this is for one that never came so far
+    async with AsyncExitStack() as stack:
+        scratch = _scratch(stack, directory)
+        config, ready = scratch / "config.json", scratch / "ready.json"
+        _write_private(
+            config,
+            {
+                "slotTimeMs": slot_milliseconds,
+                "rpcPort": rpc_port,
+                "wsPort": ws_port,
+                "payerSecretKey": list(bytes(payer)),
+                "airdropLamports": airdrop_lamports,
+                "airdropAddresses": [str(address) for address in airdrop_to],
+            },
+        )
+        command = [toolchain.node, SURFNET_LAUNCHER, toolchain.surfpool_addon, config, ready]
+        child = await stack.enter_async_context(_chain("surfnet", command, toolchain, directory))
+        rpc_url, ws_url, genesis_hash = await _surfnet_ready(child, ready, ready_timeout)
+        yield SurfnetChain(rpc_url, ws_url, payer, genesis_hash, slot_milliseconds, child)
+
+
+def _scratch(stack: AsyncExitStack, directory: Path) -> Path:
+    """A private directory for what a chain is told or tells once, keys among it; gone when the stack unwinds."""
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".start-", dir=directory)))
+
+
+def _chain(
+    name: str, command: Sequence[str | Path], toolchain: Toolchain, directory: Path
+) -> AbstractAsyncContextManager[Child]:
+    # HOME too: anvil keeps caches under it, and those of a devnet belong to the devnet.
+    environment = toolchain.environment(home=directory)
+    return running(name, command, log_path=directory / f"{name}.log", environment=environment, directory=directory)
 
 
 async def _anvil_ready(
@@ -302,11 +310,5 @@ def _private_directory(directory: Path) -> Path:
 
 
 def _write_private(path: Path, content: Mapping[str, object]) -> None:
-    path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(content, file)
-
-
-def _environment(toolchain: Toolchain, directory: Path) -> dict[str, str]:
-    # HOME too: anvil keeps caches under it, and those of a devnet belong to the devnet.
-    return toolchain.environment(home=directory)

@@ -11,10 +11,17 @@
 import { readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { connect, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const HOST = '127.0.0.1';
 // Undrained, the chain stops for good after 1,024 events.
 const DRAIN_INTERVAL_MS = 50;
+
+// Slots come about 1 % too fast, and the chain's clock counts slots: how often that is looked at, what is let pass, and what
+// must be a jump that somebody asked for (surfnet_timeTravel).
+const CLOCK_INTERVAL_MS = 5_000;
+const TOLERANCE_MS = 250;
+const TRAVEL_MS = 5_000;
 
 const [addonPath, configPath, readyPath] = process.argv.slice(2);
 
@@ -45,6 +52,36 @@ function expose(url, port) {
     server.on('error', reject);
     server.listen({ host: HOST, port }, () => resolve(`${inner.protocol}//${HOST}:${port}`));
   });
+}
+
+async function rpc(url, method, params = []) {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
+    signal: AbortSignal.timeout(5_000),
+  });
+  const answer = await response.json();
+  if (answer.error) throw new Error(`${method}: ${answer.error.message}`);
+  return answer.result;
+}
+
+/** Keeps the chain's clock with this machine's, by pausing it for as long as its slots have run ahead. */
+async function keepTime(url, slotTimeMs) {
+  const now = async () => ({ slot: await rpc(url, 'getSlot', [{ commitment: 'processed' }]), at: performance.now() });
+  let start = await now();
+  for (;;) {
+    await sleep(CLOCK_INTERVAL_MS);
+    const current = await now();
+    const aheadMs = (current.slot - start.slot) * slotTimeMs - (current.at - start.at);
+    if (aheadMs > TRAVEL_MS) {
+      start = current; // somebody moved the clock on purpose
+    } else if (aheadMs >= TOLERANCE_MS) {
+      await rpc(url, 'surfnet_pauseClock');
+      await sleep(aheadMs);
+      await rpc(url, 'surfnet_resumeClock');
+    }
+  }
 }
 
 const config = JSON.parse(readFileSync(configPath, 'utf8'));
@@ -82,6 +119,11 @@ try {
   port = config.wsPort;
   const wsUrl = await expose(surfnet.wsUrl, port);
   report({ rpcUrl, wsUrl, payer: surfnet.payer });
+  keepTime(surfnet.rpcUrl, config.slotTimeMs).catch((error) => {
+    // A clock that stands still would stop the chain without a word.
+    process.stderr.write(`surfnet's clock cannot be kept: ${error.message}\n`);
+    process.exit(1);
+  });
 } catch (error) {
   fail({ error: String(error.message), port });
 }
