@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {ProtocolConstants as C} from "./generated/ProtocolConstants.sol";
 import {ICommittee} from "./interfaces/ICommittee.sol";
 import {Frost} from "./libraries/Frost.sol";
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
@@ -9,8 +10,6 @@ import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 /// @title Committee
 /// @notice Implements {ICommittee}.
 contract Committee is ICommittee, Ownable2Step {
-    /// @dev First word of what a new group key signs: another tag than a batch's, so that neither signature serves as the other.
-    bytes32 private constant DOMAIN_KEY = "SIBYL_KEY_V1";
 
     uint32 public override currentEpoch;
     mapping(uint32 epoch => GroupKey) private _keys;
@@ -25,7 +24,7 @@ contract Committee is ICommittee, Ownable2Step {
         uint32 previous = currentEpoch;
         if (epoch != previous + 1) revert EpochNotNext(epoch, previous + 1);
         if (!Frost.isGroupKey(px, parity)) revert InvalidGroupKey(px, parity);
-        bytes32 registration = keccak256(abi.encode(DOMAIN_KEY, uint256(epoch), px, uint256(parity)));
+        bytes32 registration = keccak256(abi.encode(C.DOMAIN_KEY, uint256(epoch), px, uint256(parity)));
         Signature calldata proof = proofOfPossession;
         if (!Frost.isValid(px, parity, registration, proof.rx, proof.ry, proof.z)) revert InvalidProofOfPossession();
         currentEpoch = epoch;

@@ -1,0 +1,1 @@
+"""The EVM contracts: their Foundry project, their build, and their compiled form."""
