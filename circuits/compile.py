@@ -32,6 +32,9 @@ from oracle.protocol.types import ModelId
 PACKAGES = Path(__file__).resolve().parent.parent
 """Directory that holds the `circuits` package: a child process must find it whatever its working directory."""
 
+FAMILY_PROOF_LENGTH = 1952
+"""Bytes of every proof of the one-column family: 16 points and 29 evaluations. A circuit that spills into more columns has longer ones."""
+
 _VOLATILE = frozenset({"timestamp"})
 _DEAD_PROXY = "http://127.0.0.1:9"
 """Nothing listens on the discard port: ezkl's attempt to download a compiler ends at once and never leaves the machine."""
@@ -117,6 +120,17 @@ def canonical_settings(raw: bytes) -> bytes:
         raise ModelError("The circuit settings are not a JSON object.")
     kept = {name: value for name, value in settings.items() if name not in _VOLATILE}
     return json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()
+
+
+def settled(raw: bytes) -> bytes:
+    """Settings as ezkl wrote them, made canonical and independent of its hash order.
+
+    ezkl lists the range checks in an order that changes from run to run, and lays out the circuit in the order it finds here: unsorted, one model
+    has several verifying keys.
+    """
+    settings = json.loads(raw)
+    settings["required_range_checks"] = sorted(settings["required_range_checks"])
+    return canonical_settings(json.dumps(settings).encode())
 
 
 def model_id_of(onnx: bytes, settings: bytes, vk: bytes) -> ModelId:
@@ -213,7 +227,7 @@ def compile_model(
     progress("Compiling the circuit")
     step("settings", run_args=circuit.run_args())
     settings_path = directory / "settings.json"
-    settings_path.write_bytes(canonical_settings(settings_path.read_bytes()))
+    settings_path.write_bytes(settled(settings_path.read_bytes()))
     _check_family(settings_path.read_bytes(), circuit)
     step("compile")
     progress("Making the proving and verifying keys")
@@ -226,6 +240,11 @@ def compile_model(
     proof_length = step("prove", srs="kzg.srs", rows=[list(sample)])
     if not isinstance(proof_length, int) or proof_length < 1:
         raise ModelError("The new circuit's first proof does not verify; the build is not used.")
+    if proof_length != FAMILY_PROOF_LENGTH:
+        raise ModelError(
+            f"The model does not fit one column of 2^{circuit.logrows} rows (its proof has {proof_length} bytes, "
+            f"not {FAMILY_PROOF_LENGTH}); give it a larger k."
+        )
     return _describe(directory, circuit, srs, proof_length)
 
 

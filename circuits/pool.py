@@ -112,14 +112,19 @@ class WorkerPool:
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._stopped = False
+        self._stopping = False
 
     @property
     def pids(self) -> tuple[int, ...]:
         """Process ids of the workers that run now."""
         return tuple(worker.process.pid for worker in self._live if worker.alive)
 
-    def _closed(self) -> bool:
+    def _refusing(self) -> bool:
+        """Whether no job may begin: not started, or stopping."""
+        return self._home is None or self._stopping
+
+    def _ended(self) -> bool:
+        """Whether the workers are being killed: not started, or past the grace of a stop."""
         return self._home is None
 
     async def __aenter__(self) -> Self:
@@ -133,7 +138,7 @@ class WorkerPool:
 
     def start(self) -> None:
         """Take jobs from now on. Starts no process yet. A pool that was stopped stays so."""
-        if self._stopped:
+        if self._stopping:
             raise PoolClosedError("The worker pool was stopped; make a new one.")
         if self._home is None:
             self._home = Path(tempfile.mkdtemp(prefix="sibyl-workers-", dir=self._parent))
@@ -169,14 +174,14 @@ class WorkerPool:
             healthy = True
             raise
         except WorkerCrashedError as error:
-            if self._closed():
+            if self._ended():
                 raise PoolClosedError("The worker pool was stopped before the job was done.") from error
             raise
         finally:
             self._give_back(worker, healthy)
 
     async def _take_slot(self) -> _Worker | None:
-        if self._closed():
+        if self._refusing():
             raise PoolClosedError("The worker pool is not running.")
         if self._slots.empty() and self._waiting >= self._limits.queue:
             raise PoolFullError(f"{self._waiting} jobs wait for a worker already; try again later or raise the limit.")
@@ -190,7 +195,7 @@ class WorkerPool:
             ) from None
         finally:
             self._waiting -= 1
-        if self._closed():  # stopped while this job waited
+        if self._refusing():  # stopped while this job waited
             self._slots.put_nowait(slot)
             raise PoolClosedError("The worker pool was stopped before the job began.")
         return slot
@@ -216,7 +221,7 @@ class WorkerPool:
         self._live.add(worker)
         ready = False
         try:
-            if self._closed():
+            if self._ended():
                 raise PoolClosedError("The worker pool was stopped before the job began.")
             await worker.call(b"", START_SECONDS)  # the line that says it is ready
             ready = True
@@ -245,9 +250,8 @@ class WorkerPool:
 
     async def stop(self, grace: float = 5.0) -> None:
         """Refuse new jobs, give running ones `grace` seconds, then end every worker. Safe to call twice."""
-        home, self._home = self._home, None
-        self._stopped = True
-        if home is None:
+        self._stopping = True
+        if self._home is None:
             return
         try:
             async with asyncio.timeout(grace):
@@ -255,8 +259,10 @@ class WorkerPool:
         except TimeoutError:
             pass  # whoever still works has had its time
         finally:
+            home, self._home = self._home, None
             await self._end_all()
-            shutil.rmtree(home, ignore_errors=True)
+            if home is not None:  # None: another task's stop was faster
+                shutil.rmtree(home, ignore_errors=True)
 
     async def _end_all(self) -> None:
         for worker in tuple(self._live):

@@ -25,6 +25,8 @@ from oracle.protocol.types import ModelId
 class ProverLimits:
     """Deadlines in seconds from a job's start, and the size of the two pools."""
 
+    load_seconds: float = 120.0
+    """For `warm`: starting a worker, loading a model and running it once."""
     infer_seconds: float = 30.0
     verify_seconds: float = 30.0
     prove_seconds: float = 180.0
@@ -76,8 +78,8 @@ class LocalProver:
         """
         for model in self._models.values():
             zeros = (0,) * model.input_count
-            await self._run(self._proofs, _job(Task.LOAD, model), self._limits.infer_seconds)
-            await self._run(self._checks, _job(Task.INFER, model, zeros), self._limits.infer_seconds)
+            await self._run(self._proofs, _job(Task.LOAD, model), self._limits.load_seconds)
+            await self._run(self._checks, _job(Task.INFER, model, zeros), self._limits.load_seconds)
 
     async def stop(self, grace: float = 5.0) -> None:
         """Give running jobs `grace` seconds, then end every worker."""
