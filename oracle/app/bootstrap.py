@@ -91,14 +91,14 @@ def install(stamp: Path) -> None:
     python = str(environment_python())
     pip = [python, "-m", "pip", "--disable-pip-version-check"]
     say("installing the build tools")
-    locked = ["--quiet", "--require-hashes", "--no-deps", "-r"]
-    run([*pip, "install", *locked, "requirements-build.lock"])
+    locked = ["--require-hashes", "--no-deps", "-r"]
+    run([*pip, "install", "-qq", *locked, "requirements-build.lock"])
     say("installing the locked packages (about 600 MB; half a minute with uv)")
     if not uv_install(python, [*locked, "requirements.lock"]):
         say("uv cannot use this machine's index settings; installing with pip instead (a minute or two)")
-        run([*pip, "install", *locked, "requirements.lock"])
+        run([*pip, "install", "-qq", *locked, "requirements.lock"])
     say("installing the project itself")
-    run([*pip, "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--editable", "."])
+    run([*pip, "install", "-qq", "--no-deps", "--no-build-isolation", "--no-index", "--editable", "."])
 
 
 def uv_install(python: str, arguments: Sequence[str]) -> bool:
@@ -111,7 +111,7 @@ def uv_install(python: str, arguments: Sequence[str]) -> bool:
     if listed.returncode != 0 or settings.keys() & PIP_ONLY or not uv.exists():
         return False
     # pip looks for the best match in all indexes; the hashes of the lock file make that safe.
-    command = [str(uv), "pip", "install", "--index-strategy", "unsafe-best-match", "--compile-bytecode"]
+    command = [str(uv), "pip", "install", "--quiet", "--index-strategy", "unsafe-best-match", "--compile-bytecode"]
     environment = {**uv_environment(settings), **os.environ}
     try:
         return run([*command, "--python", python, *arguments], environment=environment, check=False)

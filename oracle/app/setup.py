@@ -91,7 +91,7 @@ def run_steps(steps: Sequence[Step], console: Console) -> None:
 @contextmanager
 def _progress(title: str, console: Console) -> Iterator[Progress]:
     if not console.is_terminal:
-        yield lambda line: console.print(f"  {line}", markup=False, highlight=False)
+        yield lambda line: console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
         return
     with Status(f"{title} …", console=console) as status:
         yield lambda line: status.update(f"{title}: {line}")
