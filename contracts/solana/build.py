@@ -25,7 +25,7 @@ ARTIFACTS: Final = HERE.parent / "artifacts" / "solana"
 _COMPILE_SECONDS: Final = 300.0
 _TARGET: Final = "bpfel-freestanding"
 _CPU: Final = "v2+allows_misaligned_mem_access"
-_STACK_FRAME: Final = 4096
+_BACK_END: Final = ("-mllvm", "-bpf-stack-size=4096")
 
 
 class BuildError(RuntimeError):
@@ -93,8 +93,7 @@ def compile_object(
     )
     listing.write_text(rewrite_memory_calls(listing.read_text()))
     _zig(
-        ["cc", "-target", _TARGET, f"-mcpu={_CPU}", "-O2", "-c", str(listing), "-o", str(object_file)]
-        + ["-mllvm", f"-bpf-stack-size={_STACK_FRAME}"],
+        ["cc", "-target", _TARGET, f"-mcpu={_CPU}", "-O2", "-c", str(listing), "-o", str(object_file), *_BACK_END],
         directory,
     )
     compiled = object_file.read_bytes()

@@ -55,7 +55,8 @@ def _rewrite_line(line: str, used: set[str]) -> str:
 
 def _split(line: str, start: int) -> list[str]:
     """The arguments of a call whose opening parenthesis stands right before `start`."""
-    arguments, depth, begin = [], 0, start
+    arguments: list[str] = []
+    depth, begin = 0, start
     for at in range(start, len(line)):
         character = line[at]
         if character == ")" and depth == 0:
