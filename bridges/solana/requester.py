@@ -82,7 +82,7 @@ class SolanaRequester:
                 Kind.INFERENCE_REQUEST, sequence, self.endpoint, self.endpoint.gateway, deadline, asked.to_bytes()
             )
 
-        return await self._posted(
+        return await self.posted(
             body, lambda sequence: instructions.request(self.addresses, self.key, sequence, deadline, asked)
         )
 
@@ -92,7 +92,7 @@ class SolanaRequester:
         def body(sequence: int) -> Message:
             return self._post(Kind.MESSAGE, sequence, destination, recipient, UnixSeconds(0), payload)
 
-        return await self._posted(
+        return await self.posted(
             body,
             lambda sequence: instructions.send(self.addresses, self.key, sequence, destination, recipient, payload),
         )
@@ -182,7 +182,8 @@ class SolanaRequester:
         sender = Account(bytes(self.key))
         return Message(kind, self.endpoint, destination, Sequence(sequence), sender, recipient, expiry, payload)
 
-    async def _posted(self, body: Callable[[int], Message], encode: Callable[[int], Instruction]) -> AskReceipt:
+    async def posted(self, body: Callable[[int], Message], encode: Callable[[int], Instruction]) -> AskReceipt:
+        """Post what `encode` makes of the next sequence, whose body is `body` of it; again when another poster was first."""
         async with self._posting:  # two posts of one key at once would race for one sequence
             return await self._post_next(body, encode)
 

@@ -1,0 +1,372 @@
+"""Users, nodes and governance on a real Solana program: surfnet, real transactions, the adapter as the node uses it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from solders.keypair import Keypair
+
+from bridges.solana.consumer import ConsumerProgram
+from bridges.solana.deploy import SolanaGovernance
+from bridges.solana.layout import CommitteeAccount, OutboxState
+from bridges.solana.reader import SolanaReader
+from bridges.solana.submitter import SolanaSubmitter
+from oracle.errors import ConfigError, Rejected, Transient
+from oracle.ports import Cursor, DeliveryState, Submission
+from oracle.protocol.message import InferenceRequest, Message, Outcome, Remote, result_messages
+from oracle.protocol.types import Account, CommitteeEpoch, Kind, Policy, Sequence, Status, UnixSeconds
+from tests.support import samples
+from tests.support.schnorr import SchnorrKey
+from tests.support.solana_world import MODEL, SolanaNet, group_key, solana_net
+
+pytestmark = pytest.mark.devnet
+
+FEE = 5_000
+TO_EVM = Remote(Policy.ATTESTED, samples.EVM, samples.HUB, samples.CONSUMER)
+ANSWER = Outcome(Status.ANSWERED, (-77_000,), MODEL.output_scale)
+REFUSAL = Outcome(Status.OUT_OF_RANGE)
+MAX_DELIVERY_UNITS = 60_000
+
+
+@pytest.fixture
+async def net(tmp_path: Path) -> AsyncIterator[SolanaNet]:
+    async with solana_net(tmp_path) as started:
+        yield started
+
+
+def asked(**changes: object) -> InferenceRequest:
+    usual = InferenceRequest(samples.MODEL, FEE, 100_000, Policy.ATTESTED, (TO_EVM,), (1, -2, 3))
+    return replace(usual, **changes)  # type: ignore[arg-type]  # the tests name fields of InferenceRequest
+
+
+def soon(seconds: int = 3600) -> UnixSeconds:
+    return UnixSeconds(int(time.time()) + seconds)
+
+
+def submitter(net: SolanaNet, payer: Keypair | None = None) -> SolanaSubmitter:
+    return SolanaSubmitter(net.client, net.program, payer or net.authority)
+
+
+async def funded(net: SolanaNet, lamports: int = 1_000_000_000) -> Keypair:
+    key = Keypair()
+    await net.fund(key.pubkey(), lamports)
+    return key
+
+
+async def test_solana__request__is_read_answered_and_paid(net: SolanaNet) -> None:
+    user = await funded(net)
+    requester = net.requester(user)
+    receipt = await requester.ask(asked(), soon())
+    assert 0 < receipt.compute_units < 20_000
+    outbox = await requester.post(receipt.sequence)
+    assert outbox is not None
+    assert (outbox.state, outbox.fee, outbox.digest, outbox.message) == (
+        OutboxState.PENDING,
+        FEE,
+        receipt.request_id,
+        receipt.body,
+    )
+    await net.finalise()
+    assert (await SolanaReader(net.client, net.program).read(Cursor(0))).messages == (receipt.body,)
+
+    assert await requester.answer(receipt.request_id) is None
+    results = result_messages(receipt.body, ANSWER)
+    treasury = await net.client.balance(net.treasury)
+    delivered = await submitter(net).submit(Submission(results[0], net.key.attest(*results)))
+    assert delivered is not None
+    assert delivered.cost <= MAX_DELIVERY_UNITS
+    assert delivered.size <= 1232
+    assert await net.client.balance(net.treasury) == treasury + FEE
+    answer = await requester.wait_answer(receipt.request_id, timeout=5)
+    assert answer == await requester.answer_by_digest(results[0].digest)
+    assert answer.result.outputs == ANSWER.outputs
+    settled = await requester.post(receipt.sequence)
+    assert settled is not None
+    assert settled.state is OutboxState.ANSWERED
+
+    before = await net.client.balance(user.pubkey())
+    await requester.close_outbox(receipt.sequence)
+    assert await net.client.balance(user.pubkey()) > before
+    await requester.close_inbox(answer.digest)
+    assert await requester.answer(receipt.request_id) is None
+    assert await submitter(net).submit(Submission(results[0], net.key.attest(*results))) is None, (
+        "closing frees no replay"
+    )
+
+
+async def test_solana__signed_refusal__sends_the_fee_back(net: SolanaNet) -> None:
+    user = await funded(net)
+    requester = net.requester(user)
+    receipt = await requester.ask(asked(fee=1_000_000), soon())
+    before = await net.client.balance(user.pubkey())
+    refusal = result_messages(receipt.body, REFUSAL)[0]
+    assert await submitter(net).submit(Submission(refusal, net.key.attest(refusal))) is not None
+    assert await net.client.balance(user.pubkey()) == before + 1_000_000
+    answer = await requester.answer(receipt.request_id)
+    assert answer is not None
+    assert (answer.result.status, answer.result.outputs) == (Status.OUT_OF_RANGE, ())
+
+
+async def test_solana__unanswered_request__is_refunded_after_its_deadline_only(net: SolanaNet) -> None:
+    user = await funded(net)
+    requester = net.requester(user)
+    before = await net.client.balance(user.pubkey())
+    receipt = await requester.ask(asked(fee=1_000_000), soon(3))
+    with pytest.raises(Rejected) as early:
+        await requester.refund(receipt.sequence)
+    assert early.value.reason == "TooEarly"
+    late = result_messages(receipt.body, ANSWER)[0]
+    await _until_refundable(net, receipt.sequence)
+    assert await net.client.balance(user.pubkey()) == before - 5_000, "all but the fee of the request's own transaction"
+    assert await requester.post(receipt.sequence) is None
+    with pytest.raises(Rejected) as caught:
+        await submitter(net).submit(Submission(late, net.key.attest(late)))
+    assert caught.value.reason in ("Expired", "WrongOwner")
+
+
+async def _until_refundable(net: SolanaNet, sequence: Sequence) -> None:
+    anyone = net.requester()
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await anyone.refund(sequence)
+            except Rejected as error:
+                if error.reason != "TooEarly":
+                    raise
+                await asyncio.sleep(0.3)
+            else:
+                return
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"inputs": (1, 2)}, "WrongInputCount"),
+        ({"inputs": (1, 2, (1 << 20) + 1)}, "InputOutOfBounds"),
+        ({"inputs": (1, 2, -(1 << 63))}, "InputOutOfBounds"),
+        ({"fee": 999}, "FeeTooLow"),
+        ({"policy": Policy.BOTH}, "UnsupportedPolicy"),
+        ({"policy": Policy.PROVEN, "remotes": ()}, "UnsupportedPolicy"),
+        ({"policy": Policy.RECOMPUTED}, "UnsupportedPolicy"),
+        ({"fee": 1 << 64}, "InvalidRequest"),
+        ({"inputs": (1,) * 200}, "TransactionTooLarge"),
+    ],
+)
+async def test_solana__request_that_the_chain_can_refuse__is_a_sentence(
+    net: SolanaNet, changes: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(Rejected) as caught:
+        await net.requester().ask(asked(**changes), soon())
+    assert caught.value.reason == reason
+    assert str(caught.value).endswith(".")
+    assert (await net.requester().config()).next_sequence == 1, "nothing was posted"
+
+
+async def test_solana__deadline_in_the_past_or_own_chain_as_remote__is_refused(net: SolanaNet) -> None:
+    with pytest.raises(Rejected) as caught:
+        await net.requester().ask(asked(), UnixSeconds(1))
+    assert caught.value.reason == "DeadlinePassed"
+    itself = Remote(Policy.ATTESTED, net.endpoint, net.program, samples.SOLANA_CONSUMER)
+    with pytest.raises(Rejected) as caught:
+        await net.requester().ask(asked(remotes=(itself,)), soon())
+    assert caught.value.reason == "DuplicateDestination"
+
+
+async def test_solana__posters_at_once__get_a_sequence_each(net: SolanaNet) -> None:
+    users = [await funded(net) for _ in range(4)]
+    receipts = await asyncio.gather(*(net.requester(user).ask(asked(), soon()) for user in users))
+    twice = net.requester()
+    receipts += await asyncio.gather(*(twice.ask(asked(), soon()) for _ in range(2)))
+    assert sorted(receipt.sequence for receipt in receipts) == [1, 2, 3, 4, 5, 6]
+    for receipt in receipts:
+        outbox = await net.requester().post(receipt.sequence)
+        assert outbox is not None
+        assert outbox.digest == receipt.request_id
+
+
+async def test_solana__poor_user__is_told_to_fund(net: SolanaNet) -> None:
+    with pytest.raises(Transient, match="Fund it"):
+        await net.requester(Keypair()).ask(asked(), soon())
+    poor = await funded(net, 900_000)
+    with pytest.raises(Transient, match="Fund it"):
+        await net.requester(poor).ask(asked(), soon())
+
+
+async def test_solana__nodes_racing_to_deliver__deliver_once(net: SolanaNet) -> None:
+    payers = [await funded(net) for _ in range(4)]
+    message = samples.plain_message()
+    message = replace(message, destination=net.endpoint)
+    submission = Submission(message, net.key.attest(message))
+    outcomes = await asyncio.gather(*(submitter(net, payer).submit(submission) for payer in payers))
+    assert sum(outcome is not None for outcome in outcomes) == 1
+    await net.finalise()
+    # A submitter that just started knows nothing of when the delivery was first seen.
+    fresh = submitter(net)
+    assert await fresh.state(message) in (DeliveryState.INCLUDED, DeliveryState.FINAL)
+    await net.finalise()
+    assert await fresh.state(message) is DeliveryState.FINAL
+
+
+async def test_solana__address_funded_beforehand__does_not_stop_a_delivery(net: SolanaNet) -> None:
+    """Anyone can compute the accounts of a delivery, and send lamports there to make `create_account` fail."""
+    message = replace(samples.plain_message(), destination=net.endpoint)
+    for address in (net.addresses.inbox(message.digest), net.addresses.replay(message.origin, message.sequence)):
+        await net.fund(address.address, 890_880)
+    assert await submitter(net).state(message) is DeliveryState.ABSENT
+    assert await submitter(net).submit(Submission(message, net.key.attest(message))) is not None
+
+
+async def test_solana__message_with_the_largest_payload_that_fits__is_delivered(net: SolanaNet) -> None:
+    sender = submitter(net)
+
+    def sized(size: int) -> Message:
+        return replace(samples.plain_message(payload=bytes(size)), destination=net.endpoint)
+
+    with pytest.raises(Rejected, match="shorten the payload by") as caught:
+        await sender.submit(Submission(sized(1000), net.key.attest(sized(1000))))
+    excess = int(str(caught.value).split("by ")[1].split()[0])
+    largest = sized(1000 - excess)
+    receipt = await sender.submit(Submission(largest, net.key.attest(largest)))
+    assert receipt is not None
+    assert receipt.size == 1232
+
+
+async def test_solana__result_of_another_chains_request__is_delivered_without_settling(net: SolanaNet) -> None:
+    remote = Remote(Policy.ATTESTED, net.endpoint, net.program, Account(bytes(net.authority.pubkey())))
+    request = samples.evm_request(remotes=(remote,))
+    home, here = result_messages(request, ANSWER)
+    receipt = await submitter(net).submit(Submission(here, net.key.attest(home, here)))
+    assert receipt is not None
+    answer = await net.requester().answer(request.digest)
+    assert answer is not None
+    assert answer.result.requester == request.sender
+
+
+async def test_solana__second_committee__takes_over_and_the_first_ends(net: SolanaNet) -> None:
+    governance, new = SolanaGovernance.of(net.client, net.program, net.authority), SchnorrKey.seeded("second committee")
+    assert await governance.set_committee(group_key(new, 2), UnixSeconds(1)) is not None
+    assert await governance.set_committee(group_key(new, 2), UnixSeconds(1)) is None
+    message = replace(samples.plain_message(), destination=net.endpoint)
+    with pytest.raises(Rejected) as caught:
+        await submitter(net).submit(Submission(message, net.key.attest(message)))
+    assert caught.value.reason == "EndedEpoch"
+    assert await submitter(net).submit(Submission(message, new.attest(message, epoch=2))) is not None
+    address = net.addresses.committee(CommitteeEpoch(1)).address
+    account = (await net.client.accounts([address], "confirmed")).accounts[0]
+    assert account is not None
+    assert CommitteeAccount.decode(account, net.addresses.program).valid_until == 1
+
+
+async def test_solana__governance_steps__can_be_repeated_and_changed(net: SolanaNet) -> None:
+    governance = SolanaGovernance.of(net.client, net.program, net.authority)
+    assert await governance.initialise(net.treasury, group_key(net.key)) is None
+    assert await governance.register_model(MODEL) is None
+    assert await governance.register_peer(samples.EVM) is None
+    with pytest.raises(ConfigError, match="another treasury"):
+        await governance.initialise(Keypair().pubkey(), group_key(net.key))
+    with pytest.raises(ConfigError, match="another group key"):
+        await governance.initialise(net.treasury, group_key(SchnorrKey.seeded("stranger")))
+    assert await governance.register_model(replace(MODEL, active=False)) is not None
+    assert await net.requester().model(samples.MODEL) == replace(MODEL, active=False)
+    with pytest.raises(Rejected) as caught:
+        await net.requester().ask(asked(), soon())
+    assert caught.value.reason == "InactiveModel"
+    assert await governance.register_peer(samples.EVM, active=False) is not None
+    message = replace(samples.plain_message(), destination=net.endpoint)
+    with pytest.raises(Rejected) as caught:
+        await submitter(net).submit(Submission(message, net.key.attest(message)))
+    assert caught.value.reason == "InactivePeer"
+
+
+async def test_solana__stranger__governs_nothing(net: SolanaNet) -> None:
+    stranger = SolanaGovernance.of(net.client, net.program, await funded(net))
+    for step in (
+        stranger.register_model(replace(MODEL, price=1)),
+        stranger.register_peer(replace(samples.EVM, gateway=samples.HUB)),
+        stranger.set_committee(group_key(SchnorrKey.seeded("stranger"), 2), UnixSeconds(1)),
+    ):
+        with pytest.raises(Rejected) as caught:
+            await step
+        assert caught.value.reason == "NotAuthority"
+
+
+async def test_solana__message_to_a_peer__is_posted_read_and_closed_by_its_sender(net: SolanaNet) -> None:
+    user = await funded(net)
+    requester = net.requester(user)
+    receipt = await requester.send_message(samples.EVM, samples.CONSUMER, b"to the other side")
+    assert receipt.body.kind is Kind.MESSAGE
+    with pytest.raises(Rejected) as caught:
+        await net.requester().close_outbox(receipt.sequence)
+    assert caught.value.reason == "MissingSignature"
+    await net.finalise()
+    reader = SolanaReader(net.client, net.program)
+    reading = await reader.read(Cursor(0))
+    assert reading.messages == (receipt.body,)
+    await requester.close_outbox(receipt.sequence)
+    second = await requester.send_message(samples.EVM, samples.CONSUMER, b"second")
+    await net.finalise()
+    assert (await SolanaReader(net.client, net.program).read(Cursor(0))).messages == (second.body,), (
+        "the closed one is skipped"
+    )
+    with pytest.raises(Rejected) as caught:
+        await requester.close_outbox(receipt.sequence)
+    assert "closed" in str(caught.value)
+
+
+async def test_solana__unregistered_peer__gets_no_message(net: SolanaNet) -> None:
+    elsewhere = replace(samples.EVM, gateway=samples.HUB)
+    with pytest.raises(Rejected):
+        await net.requester().send_message(elsewhere, samples.CONSUMER, b"x")
+
+
+async def consumer_of(net: SolanaNet) -> ConsumerProgram:
+    """The example consumer, deployed and bound to the sample model and EVM consumer."""
+    program = await net.plant_consumer()
+    consumer = ConsumerProgram(net.client, net.program, program, net.authority)
+    await consumer.configure(samples.MODEL, (samples.EVM, samples.CONSUMER))
+    return consumer
+
+
+async def test_solana__consumer_program__asks_and_decides_on_the_answer(net: SolanaNet) -> None:
+    consumer = await consumer_of(net)
+    receipt = await consumer.ask(asked(), soon())
+    assert receipt.body.sender == consumer.asker
+    outbox = await net.requester().post(receipt.sequence)
+    assert outbox is not None
+    assert outbox.message == receipt.body
+    results = result_messages(receipt.body, ANSWER)
+    assert await submitter(net).submit(Submission(results[0], net.key.attest(*results))) is not None
+    assert await consumer.decision(receipt.request_id) is None
+    assert (await consumer.read(results[0].digest, receipt.request_id)).units < 60_000
+    decision = await consumer.decision(receipt.request_id)
+    assert decision is not None
+    assert (decision.status, decision.positive) == (Status.ANSWERED, False)
+    assert (decision.logit, decision.output_scale) == (-77_000, MODEL.output_scale)
+    assert decision.requester == consumer.asker
+    assert decision.input_commitment == asked().input_commitment
+
+
+async def test_solana__consumer_program__takes_the_answer_to_its_evm_consumer(net: SolanaNet) -> None:
+    consumer = await consumer_of(net)
+    remote = Remote(Policy.ATTESTED, net.endpoint, net.program, consumer.asker)
+    request = samples.evm_request(remotes=(remote,))
+    here = result_messages(request, Outcome(Status.ANSWERED, (5,), MODEL.output_scale))[1]
+    assert await submitter(net).submit(Submission(here, net.key.attest(here))) is not None
+    await consumer.read(here.digest, request.digest)
+    decision = await consumer.decision(request.digest)
+    assert decision is not None
+    assert (decision.positive, decision.logit, decision.requester) == (True, 5, samples.CONSUMER)
+
+
+async def test_solana__consumer_program__refuses_an_answer_to_somebody_else(net: SolanaNet) -> None:
+    consumer = await consumer_of(net)
+    receipt = await net.requester().ask(asked(), soon())
+    result = result_messages(receipt.body, ANSWER)[0]
+    assert await submitter(net).submit(Submission(result, net.key.attest(result))) is not None
+    with pytest.raises(Rejected) as caught:
+        await consumer.read(result.digest, receipt.request_id)
+    assert str(caught.value).endswith(".")
+    assert await consumer.decision(receipt.request_id) is None
