@@ -42,9 +42,9 @@ from bridges.frost.transport import (
     server_context,
 )
 
-LIMITS = TransportLimits(
-    max_body=10_000, handshake_timeout=0.5, body_timeout=0.5, handler_timeout=0.5, idle_timeout=0.6
-)
+# Patient, so that a busy machine fails no test; what must time out does so at a server of its own.
+LIMITS = TransportLimits(max_body=10_000)
+IMPATIENT = TransportLimits(max_body=10_000, handshake_timeout=2.0, body_timeout=0.5, idle_timeout=1.0)
 NOW = datetime.now(UTC)
 MakeClient = Callable[..., PeerClient]
 
@@ -70,6 +70,15 @@ async def server(identities: dict[int, TransportIdentity]) -> AsyncIterator[Peer
     """Peer 1's server; it knows peers 2 and 3. Identity 9 is pinned by nobody."""
     pins = {i: identities[i].certificate for i in (2, 3)}
     server = PeerServer(identities[1], pins, ("127.0.0.1", 0), LIMITS)
+    server.route("/echo", echo)
+    async with server:
+        yield server
+
+
+@pytest.fixture
+async def impatient(identities: dict[int, TransportIdentity]) -> AsyncIterator[PeerServer]:
+    """Like `server`, with short waits."""
+    server = PeerServer(identities[1], {2: identities[2].certificate}, ("127.0.0.1", 0), IMPATIENT)
     server.route("/echo", echo)
     async with server:
         yield server
@@ -312,25 +321,25 @@ async def test_transport__oversize_reply__is_refused(server: PeerServer, client_
 
 
 async def test_transport__body_that_trickles__is_refused_in_time(
-    server: PeerServer, identities: dict[int, TransportIdentity]
+    impatient: PeerServer, identities: dict[int, TransportIdentity]
 ) -> None:
-    reader, writer = await raw_connection(server, identities[2], identities[1].certificate)
+    reader, writer = await raw_connection(impatient, identities[2], identities[1].certificate)
     writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nab")
     assert b" 408 " in await asyncio.wait_for(reader.readline(), 5)
     writer.transport.abort()
 
 
 async def test_transport__headers_that_trickle__are_cut_off(
-    server: PeerServer, identities: dict[int, TransportIdentity]
+    impatient: PeerServer, identities: dict[int, TransportIdentity]
 ) -> None:
-    reader, writer = await raw_connection(server, identities[2], identities[1].certificate)
+    reader, writer = await raw_connection(impatient, identities[2], identities[1].certificate)
     writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\n")
     assert await asyncio.wait_for(reader.read(), 5) == b""
     writer.transport.abort()
 
 
-async def test_transport__connection_without_handshake__is_cut_off(server: PeerServer) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+async def test_transport__connection_without_handshake__is_cut_off(impatient: PeerServer) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", impatient.port)
     with contextlib.suppress(ConnectionResetError):
         assert await asyncio.wait_for(reader.read(), 5) == b""
     writer.close()
@@ -346,7 +355,7 @@ async def test_transport__slow_handler__times_out_on_both_sides(server: PeerServ
             cancelled.set()
         return b""
 
-    server.route("/slow", slow)
+    server.route("/slow", slow, timeout=0.5)
     with pytest.raises(PeerTimeout):
         await client_of().call("/slow", b"", 0.1)
     with pytest.raises(PeerRefused) as caught:

@@ -95,4 +95,4 @@ class SignerMachine(RuleBasedStateMachine):
 
 
 TestSignerMachine = SignerMachine.TestCase
-TestSignerMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestSignerMachine.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
