@@ -23,10 +23,25 @@ from bridges.solana.layout import (
 )
 from bridges.solana.transactions import SendPolicy, Sent, TransactionSender
 from oracle.errors import ConfigError
+from oracle.ports import ModelInfo
 from oracle.protocol.errors import DecodeError
 from oracle.protocol.types import Account, CommitteeEpoch, Endpoint, UnixSeconds
 
 D = TypeVar("D", covariant=True)
+
+
+def model_account(info: ModelInfo, price: int, *, active: bool = True) -> ModelAccount:
+    """What to register for a model that the node holds; `price` in lamports."""
+    return ModelAccount(
+        model_id=info.model_id,
+        input_count=info.input_count,
+        output_count=info.output_count,
+        input_scale=info.input_scale,
+        output_scale=info.output_scale,
+        input_bound=info.input_bound,
+        price=price,
+        active=active,
+    )
 
 
 @dataclass(frozen=True, slots=True)

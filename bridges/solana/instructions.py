@@ -24,7 +24,8 @@ _SYSTEM: Final = AccountMeta(SYSTEM_PROGRAM, is_signer=False, is_writable=False)
 
 @dataclass(frozen=True, slots=True)
 class GroupKey:
-    """A committee's group public key and its proof of possession: a FROST signature R(33) ‖ z(32) over `group_key_proof_hash`."""
+    """A committee's group public key and its proof of possession: a FROST signature R(33) ‖ z(32) over
+    keccak256("SIBYL_KEY_V1" padded ‖ epoch ‖ x ‖ parity), 32 bytes each (PROTOCOL.md §6)."""
 
     epoch: CommitteeEpoch
     x: bytes
@@ -36,6 +37,13 @@ class GroupKey:
             raise EncodeError("A group key is 32 bytes of x and a parity of 0 or 1.")
         if len(self.proof_of_possession) != SIGNATURE:
             raise EncodeError(f"A proof of possession has {SIGNATURE} bytes, not {len(self.proof_of_possession)}.")
+
+    @classmethod
+    def of(cls, epoch: CommitteeEpoch, public_key: bytes, proof_of_possession: bytes) -> "GroupKey":
+        """From the group public key in SEC1 compressed form (33 bytes)."""
+        if len(public_key) != POINT or public_key[0] not in (2, 3):
+            raise EncodeError("A compressed group public key has 33 bytes and begins with 2 or 3.")
+        return cls(epoch, public_key[1:], public_key[0] - 2, proof_of_possession)
 
 
 def _le(value: int, size: int, name: str) -> bytes:

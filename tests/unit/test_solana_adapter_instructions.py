@@ -162,3 +162,11 @@ def test_instructions__values_that_do_not_fit__are_refused() -> None:
         GroupKey(CommitteeEpoch(1), bytes(32), 2, bytes(65))
     with pytest.raises(EncodeError, match="epoch 1"):
         instructions.initialise(AT, PAYER, bytes(32), TREASURY, GroupKey(CommitteeEpoch(2), bytes(32), 0, bytes(65)))
+
+
+def test_instructions__group_key_of_a_compressed_point__is_its_x_and_parity() -> None:
+    proof = KEY.proof_of_possession()
+    assert GroupKey.of(CommitteeEpoch(1), KEY.public, proof) == GROUP_KEY
+    for wrong in (KEY.public[1:], b"\4" + KEY.public[1:], KEY.public + b"\0"):
+        with pytest.raises(EncodeError, match="compressed"):
+            GroupKey.of(CommitteeEpoch(1), wrong, proof)
