@@ -78,7 +78,8 @@ class SignerLimits:
     """Unused nonces kept for one coordinator; the oldest are wiped beyond it."""
     nonce_seconds: float = 60.0
     """Age at which unused nonces are wiped."""
-    authorise_seconds: float = 5.0
+    authorise_seconds: float = 2.0
+    """For the node to decide; below the coordinator's `round_seconds`, so that the refusal still arrives."""
 
 
 @dataclass(slots=True)
