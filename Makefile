@@ -7,11 +7,12 @@ RUN := $(BIN)/python
 LOG := build/log
 SOURCES := oracle bridges circuits contracts tests
 
+SPACE := $() $()
 # $(call quietly,name,command): one line when it succeeds, the whole output when it fails.
 define quietly
 @mkdir -p $(LOG); printf '%-34s' '$(1)'; started=$$(date +%s); \
-if { $(2) ; } > '$(LOG)/$(1).log' 2>&1; then echo "ok  $$(( $$(date +%s) - started )) s"; \
-else echo FAILED; cat '$(LOG)/$(1).log'; echo; echo 'make: "$(1)" failed; its output is above and in $(LOG)/$(1).log'; exit 1; fi
+if { $(2) ; } > $(LOG)/$(subst $(SPACE),-,$(1)).log 2>&1; then echo "ok  $$(( $$(date +%s) - started )) s"; \
+else echo FAILED; cat $(LOG)/$(subst $(SPACE),-,$(1)).log; echo; echo 'make: "$(1)" failed; its output is above and in $(LOG)/$(subst $(SPACE),-,$(1)).log'; exit 1; fi
 endef
 
 .PHONY: help setup venv demo test lint contracts-test bench fmt wheel clean distclean

@@ -87,7 +87,7 @@ def install(stamp: Path) -> None:
     stamp.unlink(missing_ok=True)
     if not environment_python().exists() or environment_version() != sys.version_info[:2]:
         say("making .venv")
-        venv.create(VENV, with_pip=True, clear=True)
+        venv.create(VENV, with_pip=True, clear=True, symlinks=True)
     python = str(environment_python())
     pip = [python, "-m", "pip", "--disable-pip-version-check"]
     say("installing the build tools")

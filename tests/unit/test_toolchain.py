@@ -247,6 +247,15 @@ def test_bootstrap__installed_environment_of_this_content__nothing_runs(
     assert len(installs) == 2
 
 
+def test_bootstrap__environment_of_another_interpreter__is_recognised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "VENV", tmp_path)
+    assert bootstrap.environment_version() is None
+    (tmp_path / "pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.12.4\n")
+    assert bootstrap.environment_version() == (3, 12)
+
+
 def test_locks__npm__names_no_address_and_pins_every_package_by_hash() -> None:
     lock = json.loads((ROOT / "contracts/evm/package-lock.json").read_text())
     packages = {name: entry for name, entry in lock["packages"].items() if name}
