@@ -19,9 +19,10 @@ import stamina
 from eth_typing import ChecksumAddress, HexStr
 from web3 import AsyncWeb3
 from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
-from web3.types import BlockData, BlockIdentifier, FilterParams, LogReceipt, RPCEndpoint, TxParams, TxReceipt
+from web3.types import BlockIdentifier, FilterParams, RPCEndpoint, TxParams
 
 from bridges.evm.abi import decode_revert
+from bridges.evm.answers import Header, Log, Mined, header, log, mined
 from bridges.evm.provider import HttpProvider
 from oracle.errors import ChainError, ConfigError, Rejected, Transient
 from oracle.protocol.types import Chain
@@ -125,16 +126,16 @@ class EvmClient:
         """Number of the newest block."""
         return int(await self._ask("the block number", lambda w3: w3.eth.get_block_number()))
 
-    async def block(self, which: BlockIdentifier) -> BlockData | None:
+    async def block(self, which: BlockIdentifier) -> Header | None:
         """A block's header by number, hash or tag; None when the endpoint does not have it."""
         try:
-            return await self._ask(f"block {_name(which)}", lambda w3: w3.eth.get_block(which))
+            return await self._ask(f"block {_name(which)}", parsed(header, lambda w3: w3.eth.get_block(which)))
         except _NotFound:
             return None
 
-    async def logs(self, query: FilterParams) -> list[LogReceipt]:
+    async def logs(self, query: FilterParams) -> list[Log]:
         """eth_getLogs. An RpcError (such as "range too large") is the caller's to handle."""
-        return await self._ask("logs", lambda w3: w3.eth.get_logs(query))
+        return await self._ask("logs", parsed(_logs, lambda w3: w3.eth.get_logs(query)))
 
     async def call(
         self,
@@ -180,11 +181,11 @@ class EvmClient:
         """Hand over a signed transaction. RpcError says why the endpoint did not take it."""
         await self._ask("a transaction to send", lambda w3: w3.eth.send_raw_transaction(transaction))
 
-    async def receipt(self, transaction_hash: bytes) -> TxReceipt | None:
+    async def receipt(self, transaction_hash: bytes) -> Mined | None:
         """A mined transaction's receipt; None when it is not mined, or unknown."""
         name = HexStr("0x" + transaction_hash.hex())
         try:
-            return await self._ask("a receipt", lambda w3: w3.eth.get_transaction_receipt(name))
+            return await self._ask("a receipt", parsed(mined, lambda w3: w3.eth.get_transaction_receipt(name)))
         except _NotFound:
             return None
 
@@ -255,6 +256,21 @@ class EvmClient:
             raise Transient(f"The endpoint {name} did not answer with JSON when asked for {what}.") from error
         except (Web3Exception, *_MALFORMED) as error:
             raise Transient(f"The endpoint {name} gave a malformed answer when asked for {what}: {error}") from error
+
+
+def parsed(
+    parse: Callable[[Any], T], request: Callable[[AsyncWeb3[Any]], Awaitable[Any]]
+) -> Callable[[AsyncWeb3[Any]], Awaitable[T]]:
+    """A request whose answer is checked where malformed answers become Transient."""
+
+    async def ask(w3: AsyncWeb3[Any]) -> T:
+        return parse(await request(w3))
+
+    return ask
+
+
+def _logs(answer: Sequence[Any]) -> list[Log]:
+    return [log(entry) for entry in answer]
 
 
 def _rejected(error: ContractLogicError) -> Rejected:

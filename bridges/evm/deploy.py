@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eth_typing import ChecksumAddress
-from web3.types import TxReceipt
 
 from bridges.evm.abi import account_of, interface
+from bridges.evm.answers import Mined
 from bridges.evm.points import split_signature
 from bridges.evm.sender import Call, Sender
 from contracts.evm import artifacts
@@ -90,7 +90,7 @@ async def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lamb
     return await _Deployment(sender, plan, progress).run()
 
 
-async def set_peer(sender: Sender, gateway: ChecksumAddress, origin: Endpoint, *, trusted: bool = True) -> TxReceipt:
+async def set_peer(sender: Sender, gateway: ChecksumAddress, origin: Endpoint, *, trusted: bool = True) -> Mined:
     """Trust, or distrust, an origin at a gateway that the sender owns."""
     data = interface("Gateway").encode("setPeer", encode_endpoint(origin), trusted)
     return await sender.send(Call(gateway, data))
@@ -100,7 +100,7 @@ class _Deployment:
     def __init__(self, sender: Sender, plan: DeploymentPlan, progress: Progress) -> None:
         self._sender, self._plan, self._progress = sender, plan, progress
         self._at: dict[str, ChecksumAddress] = {}
-        self._receipts: list[TxReceipt] = []
+        self._receipts: list[Mined] = []
 
     async def run(self) -> EvmDeployment:
         plan, owner = self._plan, self._sender.address
@@ -133,8 +133,8 @@ class _Deployment:
             fee_splitter=self._at["FeeSplitter"],
             consumer=self._at.get("TumourConsumer"),
             verifiers=tuple(self._at.get(_verifier_name(model)) for model in plan.models),
-            block=min(receipt["blockNumber"] for receipt in self._receipts),
-            gas=sum(receipt["gasUsed"] for receipt in self._receipts),
+            block=min(receipt.block for receipt in self._receipts),
+            gas=sum(receipt.gas_used for receipt in self._receipts),
             transactions=len(self._receipts),
         )
 
@@ -144,7 +144,7 @@ class _Deployment:
 
     async def _create_raw(self, name: str, code: bytes) -> ChecksumAddress:
         receipt = await self._send(Call(None, code), f"deploy {name}")
-        address = receipt["contractAddress"]
+        address = receipt.contract
         if address is None or await self._sender.client.code_size(address) == 0:
             raise Transient(f"The endpoint says that {name} was deployed, but shows no code of it: try again.")
         self._at[name] = address
@@ -184,7 +184,7 @@ class _Deployment:
         data = interface(contract).encode(function, *arguments)
         await self._send(Call(self._at[contract], data), f"{contract}.{function}")
 
-    async def _send(self, call: Call, step: str) -> TxReceipt:
+    async def _send(self, call: Call, step: str) -> Mined:
         receipt = await self._sender.send(call)
         self._receipts.append(receipt)
         self._progress(step)

@@ -9,9 +9,8 @@ under the cursor is Reorged. An idle poll costs one request without a new block,
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from web3.types import BlockData, LogReceipt
-
 from bridges.evm.abi import address_of, interface
+from bridges.evm.answers import Header, Log
 from bridges.evm.client import EvmClient, RpcError
 from oracle.errors import DecodeError, Rejected, Reorged, Transient
 from oracle.ports import Cursor, Reading
@@ -74,20 +73,20 @@ class EvmReader:
         """Posts that became final since `cursor`. Raises Transient or Reorged."""
         start = max(cursor, self._start_block)
         head = await self._final_head()
-        if head is None or head["number"] + 1 < start:
+        if head is None or head.number + 1 < start:
             return self._behind(cursor, head)
         await self._check_ground(start, head)
-        if head["number"] < start:
+        if head.number < start:
             return Reading((), cursor)
         anchor = await self._anchor_at(start)
-        posted = await self._counter(head["number"])
+        posted = await self._counter(head.number)
         if posted is None:
             raise Transient(
-                f"No gateway has code at {self._address} on {self._origin.chain} as of block {head['number']}: "
+                f"No gateway has code at {self._address} on {self._origin.chain} as of block {head.number}: "
                 "check the address."
             )
         if anchor.sequence == posted:
-            return self._advance((), head["number"] + 1, posted, bytes(head["hash"]))
+            return self._advance((), head.number + 1, posted, head.hash)
         if anchor.sequence is not None and anchor.sequence > posted:
             self._anchor = None
             raise Reorged(
@@ -98,7 +97,7 @@ class EvmReader:
 
     # ---- the final head, and what the cursor rests on ----
 
-    async def _final_head(self) -> BlockData | None:
+    async def _final_head(self) -> Header | None:
         match self._finality:
             case FinalizedTag():
                 return await self._client.block("finalized")
@@ -106,27 +105,27 @@ class EvmReader:
                 number = await self._client.block_number() - blocks
                 return await self._client.block(number) if number >= 0 else None
 
-    def _behind(self, cursor: Cursor, head: BlockData | None) -> Reading:
+    def _behind(self, cursor: Cursor, head: Header | None) -> Reading:
         """The endpoint's final head lies before the cursor: it lags. Nothing is lost, so nothing is wrong but the delay."""
         if head is None:
             return Reading((), cursor)
         raise Transient(
-            f"The final block {head['number']} of {self._origin.chain} lies before block {cursor}, where reading goes on: "
+            f"The final block {head.number} of {self._origin.chain} lies before block {cursor}, where reading goes on: "
             "the endpoint lags, or serves another chain."
         )
 
-    async def _check_ground(self, start: int, head: BlockData) -> None:
+    async def _check_ground(self, start: int, head: Header) -> None:
         """Raise Reorged unless the block before `start` is the one that was read."""
         anchor = self._anchor
         if anchor is None or anchor.block != start or anchor.parent is None:
             return
-        if head["number"] == start - 1:
-            now: bytes | None = bytes(head["hash"])
-        elif head["number"] == start:
-            now = bytes(head["parentHash"])
+        if head.number == start - 1:
+            now: bytes | None = head.hash
+        elif head.number == start:
+            now = head.parent_hash
         else:
             block = await self._client.block(start - 1)
-            now = None if block is None else bytes(block["hash"])
+            now = None if block is None else block.hash
         if now is None:
             raise Transient(f"The endpoint does not have block {start - 1} of {self._origin.chain}, which was final.")
         if now != anchor.parent:
@@ -161,22 +160,22 @@ class EvmReader:
 
     # ---- logs ----
 
-    async def _read_range(self, anchor: _Anchor, head: BlockData, posted: int) -> Reading:
+    async def _read_range(self, anchor: _Anchor, head: Header, posted: int) -> Reading:
         """The posts of the next bounded range, checked against the gateway's counter."""
         start = anchor.since if anchor.rewind else anchor.block
-        end = min(head["number"], start + self._range - 1)
-        last, expected = (head, posted) if end == head["number"] else await self._range_end(end)
-        messages = [(int(log["blockNumber"]), self._message(log)) for log in await self._logs(start, end)]
+        end = min(head.number, start + self._range - 1)
+        last, expected = (head, posted) if end == head.number else await self._range_end(end)
+        messages = [(log.block, self._message(log)) for log in await self._logs(start, end)]
         messages.sort(key=lambda entry: entry[1].sequence)
         self._check_complete(anchor, [message.sequence for _, message in messages], expected, f"{start} to {end}")
-        await self._check_unchanged(end, bytes(last["hash"]))
+        await self._check_unchanged(end, last.hash)
         if expected is None and not messages:
             # Nothing vouches for an empty range but what follows it: should a post be missing there, it is searched from `since`.
-            self._anchor = _Anchor(end + 1, anchor.since, anchor.sequence, bytes(last["hash"]))
+            self._anchor = _Anchor(end + 1, anchor.since, anchor.sequence, last.hash)
             return Reading((), Cursor(end + 1))
-        return self._cut(messages, end, bytes(last["hash"]), expected)
+        return self._cut(messages, end, last.hash, expected)
 
-    async def _range_end(self, end: int) -> tuple[BlockData, int | None]:
+    async def _range_end(self, end: int) -> tuple[Header, int | None]:
         """The header of a block below the final head, and the counter after it (None: the endpoint has no such state any more)."""
         block = await self._client.block(end)
         if block is None:
@@ -199,7 +198,7 @@ class EvmReader:
             f"it showed {len(found)} of {stop - first}."
         )
 
-    async def _logs(self, start: int, end: int) -> list[LogReceipt]:
+    async def _logs(self, start: int, end: int) -> list[Log]:
         try:
             logs = await self._client.logs(
                 {"address": self._address, "topics": ["0x" + self._topic.hex()], "fromBlock": start, "toBlock": end}
@@ -209,16 +208,16 @@ class EvmReader:
             raise
         self._range = min(self._max_blocks, self._range * 2)
         for log in logs:
-            if not start <= log["blockNumber"] <= end or log.get("removed"):
-                self._lie(f"a log of block {log['blockNumber']} for blocks {start} to {end}")
+            if not start <= log.block <= end or log.removed:
+                self._lie(f"a log of block {log.block} for blocks {start} to {end}")
         return logs
 
-    def _message(self, log: LogReceipt) -> Message:
+    def _message(self, log: Log) -> Message:
         """The message of a log, or Transient: no honest endpoint shows what the gateway cannot have posted."""
-        if log["address"] != self._address:
-            self._lie(f"a log of {log['address']}")
+        if log.address != self._address:
+            self._lie(f"a log of {log.address}")
         try:
-            event = self._abi.decode_event(_EVENT, [bytes(topic) for topic in log["topics"]], bytes(log["data"]))
+            event = self._abi.decode_event(_EVENT, log.topics, log.data)
             message = Message.from_bytes(event["body"])
         except DecodeError as error:
             self._lie(f"a post that does not decode ({error})")
@@ -237,7 +236,7 @@ class EvmReader:
 
     async def _check_unchanged(self, number: int, was: bytes) -> None:
         block = await self._client.block(number)
-        if block is None or bytes(block["hash"]) != was:
+        if block is None or block.hash != was:
             self._anchor = None
             raise Reorged(f"Block {number} of {self._origin.chain} changed while it was read.")
 

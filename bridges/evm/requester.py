@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from eth_typing import ChecksumAddress
-from web3.types import TxReceipt
 
-from bridges.evm.abi import address_of, interface
+from bridges.evm.abi import account_of, address_of, interface
+from bridges.evm.answers import Mined
 from bridges.evm.sender import Call, Sender
 from oracle.errors import ConfigError, DecodeError, Rejected, Transient
 from oracle.protocol.encoding import dequantise
@@ -107,11 +107,21 @@ class EvmRequester:
     async def model(self, model_id: ModelId) -> RegisteredModel:
         """The registry's entry. Raises Rejected (ModelUnknown) when there is none."""
         if self._registry is None:
-            (self._registry,) = await self._view(self._hub, "OracleHub", "registry")
+            (text,) = await self._view(self._hub, "OracleHub", "registry")
+            self._registry = address_of(account_of(text))
         (entry,) = await self._view(self._registry, "ModelRegistry", "model", model_id)
         identity, verifier, inputs, outputs, input_scale, output_scale, bound, proof_length, price, _, active = entry
         return RegisteredModel(
-            ModelId(identity), verifier, inputs, outputs, input_scale, output_scale, bound, proof_length, price, active
+            ModelId(identity),
+            address_of(account_of(verifier)),
+            inputs,
+            outputs,
+            input_scale,
+            output_scale,
+            bound,
+            proof_length,
+            price,
+            active,
         )
 
     async def chain_time(self) -> UnixSeconds:
@@ -119,7 +129,7 @@ class EvmRequester:
         block = await self._client.block("latest")
         if block is None:
             raise Transient("The endpoint has no newest block.")
-        return UnixSeconds(block["timestamp"])
+        return UnixSeconds(block.timestamp)
 
     async def ask(
         self,
@@ -160,9 +170,7 @@ class EvmRequester:
         state, status, policy, scale, consumer, outputs = record
         if _STATES[state] not in ("answered", "refused"):
             return None
-        return Answer(
-            Status(status), Policy(policy), scale, tuple(outputs), Account(bytes(12) + bytes.fromhex(consumer[2:]))
-        )
+        return Answer(Status(status), Policy(policy), scale, tuple(outputs), account_of(consumer))
 
     async def state(self, request_id: Digest) -> str:
         """What became of a request of this chain: unknown, pending, answered, refused or refunded."""
@@ -177,7 +185,7 @@ class EvmRequester:
 
     async def refund(self, request_id: Digest) -> str:
         """After the deadline: credit the fee of an unanswered request to its requester. The transaction's hash."""
-        return _hash(await self._sender.send(Call(self._hub, interface("OracleHub").encode("refund", request_id))))
+        return (await self._sender.send(Call(self._hub, interface("OracleHub").encode("refund", request_id)))).name
 
     async def credit(self, account: str | None = None) -> int:
         """Wei that the hub owes to an account (this one unless named)."""
@@ -185,17 +193,17 @@ class EvmRequester:
 
     async def withdraw(self) -> str:
         """Take this account's credited fees. The transaction's hash."""
-        return _hash(await self._sender.send(Call(self._hub, interface("OracleHub").encode("withdraw"))))
+        return (await self._sender.send(Call(self._hub, interface("OracleHub").encode("withdraw")))).name
 
     async def collect(self) -> str:
         """Take the example consumer's refunds and balance to its owner. The transaction's hash."""
-        return _hash(await self._sender.send(Call(self._own_consumer(), interface("TumourConsumer").encode("collect"))))
+        return (await self._sender.send(Call(self._own_consumer(), interface("TumourConsumer").encode("collect")))).name
 
     async def trust_source(self, origin: Endpoint, requester: Account, *, trusted: bool = True) -> str:
         """Let the example consumer take answers to what `requester` asks on another chain. The transaction's hash."""
         source = (origin.chain.chain_type, origin.chain.reference, origin.gateway, requester, trusted)
         data = interface("TumourConsumer").encode("setSource", *source)
-        return _hash(await self._sender.send(Call(self._own_consumer(), data)))
+        return (await self._sender.send(Call(self._own_consumer(), data))).name
 
     # ---- within ----
 
@@ -220,26 +228,20 @@ class EvmRequester:
             )
         return consumer
 
-    def _posted(self, receipt: TxReceipt, fee: int) -> AskReceipt:
+    def _posted(self, receipt: Mined, fee: int) -> AskReceipt:
         """The one post of a transaction, from the gateway's event."""
         abi = interface("Gateway")
         topic = abi.topic("MessagePosted")
-        for log in receipt["logs"]:
-            if log["address"] != self._gateway or not log["topics"] or bytes(log["topics"][0]) != topic:
+        for log in receipt.logs:
+            if log.address != self._gateway or log.topics[:1] != (topic,):
                 continue
             try:
-                event: Mapping[str, Any] = abi.decode_event(
-                    "MessagePosted", [bytes(t) for t in log["topics"]], bytes(log["data"])
-                )
+                event: Mapping[str, Any] = abi.decode_event("MessagePosted", log.topics, log.data)
                 message = Message.from_bytes(event["body"])
             except DecodeError as error:
                 raise Transient(f"The endpoint's receipt does not decode: {error}") from error
-            gas, block = receipt["gasUsed"], receipt["blockNumber"]
-            return AskReceipt(message.digest, message.sequence, gas, _hash(receipt), message, block, fee)
+            gas, block = receipt.gas_used, receipt.block
+            return AskReceipt(message.digest, message.sequence, gas, receipt.name, message, block, fee)
         raise Transient(
-            f"Transaction {_hash(receipt)} is mined, but its receipt shows no post of the gateway {self._gateway}: check its address."
+            f"Transaction {receipt.name} is mined, but its receipt shows no post of the gateway {self._gateway}: check its address."
         )
-
-
-def _hash(receipt: TxReceipt) -> str:
-    return f"0x{bytes(receipt['transactionHash']).hex()}"

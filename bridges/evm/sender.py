@@ -10,9 +10,10 @@ import asyncio
 from dataclasses import dataclass
 
 from eth_typing import ChecksumAddress
-from web3.types import TxParams, TxReceipt, Wei
+from web3.types import TxParams, Wei
 
 from bridges.evm.account import EvmAccount
+from bridges.evm.answers import Mined
 from bridges.evm.client import EvmClient, RpcError
 from oracle.errors import Rejected, Transient
 
@@ -39,6 +40,7 @@ class FeePolicy:
     bump_after: float = 30.0
     max_bumps: int = 5
     deadline: float = 240.0
+    receipt_grace: float = 5.0
     poll: float = 0.1
     poll_max: float = 1.0
 
@@ -79,7 +81,7 @@ class Sender:
         """The chain it sends to."""
         return self._client
 
-    async def send(self, call: Call) -> TxReceipt:
+    async def send(self, call: Call) -> Mined:
         """Send, and wait until it is mined and succeeded.
 
         Raises Rejected when the contract refuses (also after it was mined), Transient when it was not mined in time, when the fee would pass
@@ -100,7 +102,7 @@ class Sender:
             last_fees = self._in_flight.pop(nonce)
             if not mined:
                 self._abandoned[nonce] = last_fees
-        if receipt["status"] != 1:
+        if not receipt.succeeded:
             await self._explain(call, gas, receipt)
         return receipt
 
@@ -139,7 +141,7 @@ class Sender:
 
     async def _fees(self, floor: _Fees | None) -> _Fees:
         head = await self._client.block("latest")
-        base = None if head is None else head.get("baseFeePerGas")
+        base = None if head is None else head.base_fee
         if base is None:
             raise Transient("The endpoint gave no base fee: Sibyl needs a chain with EIP-1559 fees.")
         policy = self._policy
@@ -222,17 +224,24 @@ class Sender:
 
     # ---- waiting ----
 
-    async def _mined(self, call: Call, gas: int, nonce: int, first_hash: bytes) -> TxReceipt:
+    async def _mined(self, call: Call, gas: int, nonce: int, first_hash: bytes) -> Mined:
         """The receipt of this account nonce's transaction, in whichever of its versions."""
         hashes, bumps, pause = [first_hash], 0, self._policy.poll
         clock = asyncio.get_running_loop().time
         started = last_sent = clock()
+        used_since: float | None = None
         while True:
             found = await self._any_receipt(hashes)
             if found is not None:
                 return found
-            if await self._client.account_nonce(self.address, "latest") > nonce:
-                return await self._taken(hashes, nonce)
+            if await self._client.account_nonce(self.address, "latest") <= nonce:
+                used_since = None
+            elif used_since is None:
+                used_since = clock()  # an endpoint may count a transaction before it shows the receipt
+            elif clock() - used_since > self._policy.receipt_grace:
+                raise Transient(
+                    f"Another transaction took account nonce {nonce} of {self.address}: does another process use this key?"
+                )
             if clock() - started > self._policy.deadline:
                 raise Transient(
                     f"Transaction 0x{hashes[-1].hex()} was not mined within {self._policy.deadline:g} s; it will be replaced."
@@ -243,21 +252,12 @@ class Sender:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, self._policy.poll_max)
 
-    async def _any_receipt(self, hashes: list[bytes]) -> TxReceipt | None:
+    async def _any_receipt(self, hashes: list[bytes]) -> Mined | None:
         for transaction_hash in reversed(hashes):
             receipt = await self._client.receipt(transaction_hash)
             if receipt is not None:
                 return receipt
         return None
-
-    async def _taken(self, hashes: list[bytes], nonce: int) -> TxReceipt:
-        """The account nonce was used. Mined between the two questions, or by a transaction that is not ours."""
-        found = await self._any_receipt(hashes)
-        if found is not None:
-            return found
-        raise Transient(
-            f"Another transaction took account nonce {nonce} of {self.address}: does another process use this key?"
-        )
 
     async def _replace(self, call: Call, gas: int, nonce: int, hashes: list[bytes]) -> None:
         """A version with higher fees; when that is refused, the old one goes on waiting."""
@@ -268,13 +268,13 @@ class Sender:
             return
         self._in_flight[nonce] = higher
 
-    async def _explain(self, call: Call, gas: int, receipt: TxReceipt) -> None:
+    async def _explain(self, call: Call, gas: int, receipt: Mined) -> None:
         """Raise why a mined transaction failed: its call is repeated on the state after its block, where a rival's success shows."""
-        name = f"0x{bytes(receipt['transactionHash']).hex()}"
+        name = receipt.name
         if call.to is not None:
             await self._client.call(
-                call.to, call.data, block=receipt["blockNumber"], sender=self.address, value=call.value, gas=gas
+                call.to, call.data, block=receipt.block, sender=self.address, value=call.value, gas=gas
             )
-        if receipt["gasUsed"] * 64 >= gas * 63:
+        if receipt.gas_used * 64 >= gas * 63:
             raise Transient(f"Transaction {name} ran out of its {gas} gas; the next attempt estimates anew.")
         raise Transient(f"Transaction {name} failed, and would succeed now: try again.")

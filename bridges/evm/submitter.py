@@ -76,7 +76,7 @@ class EvmSubmitter:
                     f"The gateway {self._gateway} is paused; deliveries go on when it is resumed."
                 ) from refusal
             raise
-        return Receipt(f"0x{bytes(receipt['transactionHash']).hex()}", receipt["gasUsed"], len(call.data))
+        return Receipt(receipt.name, receipt.gas_used, len(call.data))
 
     async def state(self, message: Message) -> DeliveryState:
         """Whether `message` was delivered, and whether that is final. Raises Transient."""
