@@ -73,19 +73,19 @@ class Decision:
         )
 
 
-class ConsumerProgram:
-    """The consumer at `consumer` (32 bytes), which asks the Sibyl program `program`; `key` pays and signs."""
+class SolanaConsumer:
+    """The consumer at `consumer`, which asks the Sibyl program `program` (32 bytes); `key` pays and signs."""
 
     def __init__(
-        self, client: SolanaClient, program: Account, consumer: Account, key: Keypair, policy: SendPolicy | None = None
+        self, client: SolanaClient, program: Account, consumer: Pubkey, key: Keypair, policy: SendPolicy | None = None
     ) -> None:
         self._client = client
-        self._consumer = Pubkey(consumer)
+        self._consumer = consumer
         self._requester = SolanaRequester(client, program, key, policy)
         self._sender = TransactionSender(client, key, policy)
 
     @property
-    def asker(self) -> Account:
+    def asker_account(self) -> Account:
         """The account that asks on behalf of the consumer: a request's sender, and what a remote names as `consumer`."""
         return Account(bytes(self._pda(b"asker").address))
 
@@ -105,7 +105,9 @@ class ConsumerProgram:
         def body(sequence: int) -> Message:
             at = self._requester.endpoint
             recipient, payload = at.gateway, asked.to_bytes()
-            return Message(Kind.INFERENCE_REQUEST, at, at, Sequence(sequence), self.asker, recipient, deadline, payload)
+            return Message(
+                Kind.INFERENCE_REQUEST, at, at, Sequence(sequence), self.asker_account, recipient, deadline, payload
+            )
 
         return await self._requester.posted(body, lambda sequence: self._ask(sequence, deadline, asked))
 

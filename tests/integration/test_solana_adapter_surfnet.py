@@ -9,18 +9,30 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
-from bridges.solana.consumer import ConsumerProgram
+from bridges.solana.client import SolanaClient
+from bridges.solana.consumer import SolanaConsumer
 from bridges.solana.deploy import SolanaGovernance
 from bridges.solana.layout import CommitteeAccount, OutboxState
 from bridges.solana.reader import SolanaReader
 from bridges.solana.submitter import SolanaSubmitter
+from contracts.solana.deploy import deploy_program
+from oracle.app.devnet.chains import start_surfnet
 from oracle.errors import ConfigError, Rejected, Transient
 from oracle.ports import Cursor, DeliveryState, Submission
 from oracle.protocol.message import InferenceRequest, Message, Outcome, Remote, result_messages
 from oracle.protocol.types import Account, CommitteeEpoch, Kind, Policy, Sequence, Status, UnixSeconds
 from tests.support import samples
 from tests.support.schnorr import SchnorrKey
-from tests.support.solana_world import MODEL, SolanaNet, group_key, solana_net
+from tests.support.solana_world import (
+    MODEL,
+    SLOT_MILLISECONDS,
+    SolanaNet,
+    cheat,
+    group_key,
+    program_binary,
+    solana_net,
+    toolchain,
+)
 
 pytestmark = pytest.mark.devnet
 
@@ -322,10 +334,10 @@ async def test_solana__unregistered_peer__gets_no_message(net: SolanaNet) -> Non
         await net.requester().send_message(elsewhere, samples.CONSUMER, b"x")
 
 
-async def consumer_of(net: SolanaNet) -> ConsumerProgram:
+async def consumer_of(net: SolanaNet) -> SolanaConsumer:
     """The example consumer, deployed and bound to the sample model and EVM consumer."""
     program = await net.plant_consumer()
-    consumer = ConsumerProgram(net.client, net.program, program, net.authority)
+    consumer = SolanaConsumer(net.client, net.program, program, net.authority)
     await consumer.configure(samples.MODEL, (samples.EVM, samples.CONSUMER))
     return consumer
 
@@ -333,7 +345,7 @@ async def consumer_of(net: SolanaNet) -> ConsumerProgram:
 async def test_solana__consumer_program__asks_and_decides_on_the_answer(net: SolanaNet) -> None:
     consumer = await consumer_of(net)
     receipt = await consumer.ask(asked(), soon())
-    assert receipt.body.sender == consumer.asker
+    assert receipt.body.sender == consumer.asker_account
     outbox = await net.requester().post(receipt.sequence)
     assert outbox is not None
     assert outbox.message == receipt.body
@@ -345,13 +357,13 @@ async def test_solana__consumer_program__asks_and_decides_on_the_answer(net: Sol
     assert decision is not None
     assert (decision.status, decision.positive) == (Status.ANSWERED, False)
     assert (decision.logit, decision.output_scale) == (-77_000, MODEL.output_scale)
-    assert decision.requester == consumer.asker
+    assert decision.requester == consumer.asker_account
     assert decision.input_commitment == asked().input_commitment
 
 
 async def test_solana__consumer_program__takes_the_answer_to_its_evm_consumer(net: SolanaNet) -> None:
     consumer = await consumer_of(net)
-    remote = Remote(Policy.ATTESTED, net.endpoint, net.program, consumer.asker)
+    remote = Remote(Policy.ATTESTED, net.endpoint, net.program, consumer.asker_account)
     request = samples.evm_request(remotes=(remote,))
     here = result_messages(request, Outcome(Status.ANSWERED, (5,), MODEL.output_scale))[1]
     assert await submitter(net).submit(Submission(here, net.key.attest(here))) is not None
@@ -370,3 +382,28 @@ async def test_solana__consumer_program__refuses_an_answer_to_somebody_else(net:
         await consumer.read(result.digest, receipt.request_id)
     assert str(caught.value).endswith(".")
     assert await consumer.decision(receipt.request_id) is None
+
+
+async def test_solana__program_deployed_by_the_real_loader__is_governed_by_its_upgrade_authority_alone(
+    tmp_path: Path,
+) -> None:
+    async with start_surfnet(toolchain(), tmp_path, slot_milliseconds=SLOT_MILLISECONDS) as chain:
+        program, owner, treasury = Keypair(), Keypair(), Keypair().pubkey()
+        for address in (owner.pubkey(), treasury):
+            await cheat(chain.rpc_url, "surfnet_setAccount", str(address), {"lamports": 10**9})
+        await deploy_program(chain.rpc_url, chain.payer, program, program_binary(), authority=owner)
+        account, key = Account(bytes(program.pubkey())), SchnorrKey.seeded("group")
+        async with SolanaClient(chain.rpc_url, chain.genesis_hash) as client:
+            with pytest.raises(Rejected) as caught:
+                await SolanaGovernance.of(client, account, chain.payer).initialise(treasury, group_key(key))
+            assert caught.value.reason == "NotUpgradeAuthority", "nobody can front-run the initialisation"
+            governance = SolanaGovernance.of(client, account, owner)
+            forged = replace(group_key(key), proof_of_possession=SchnorrKey.seeded("other").proof_of_possession())
+            with pytest.raises(Rejected) as caught:
+                await governance.initialise(treasury, forged)
+            assert caught.value.reason == "InvalidSignature"
+            assert await governance.initialise(treasury, group_key(key)) is not None
+            await governance.register_peer(samples.EVM)
+            message = replace(samples.plain_message(), destination=governance.endpoint)
+            node = SolanaSubmitter(client, account, chain.payer)
+            assert await node.submit(Submission(message, key.attest(message))) is not None

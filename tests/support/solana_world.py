@@ -78,11 +78,11 @@ class SolanaNet:
         """Write an account as no program would."""
         await cheat(self.rpc_url, "surfnet_setAccount", str(address), _account(owner, data, lamports))
 
-    async def plant_consumer(self) -> Account:
+    async def plant_consumer(self) -> Pubkey:
         """Put the example consumer on the chain; its upgrade authority is `authority`."""
         program = Keypair().pubkey()
         await plant_program(self.rpc_url, program, self.authority.pubkey(), build_programs().consumer_so.read_bytes())
-        return Account(bytes(program))
+        return program
 
     async def fund(self, address: Pubkey, lamports: int) -> None:
         """Give an account lamports."""
