@@ -78,6 +78,19 @@ def build_programs(progress: Progress | None = None) -> SolanaArtifacts:
     return _publish(entry.path)
 
 
+def build_probe() -> bytes:
+    """The test-only program that runs Sibyl's own decoding and signature check on given bytes. Never deployed."""
+
+    def build(directory: Path) -> Mapping[str, Json]:
+        modules = (("sibyl", HERE / "src" / "sibyl.zig"),)
+        executable = link(compile_object(HERE / "probe" / "main.zig", directory, modules))
+        (directory / "probe.so").write_bytes(executable)
+        return {"size": len(executable)}
+
+    key = content_key(_sources() | {"ziglang": metadata.version("ziglang"), "program": "probe"})
+    return (ensure_entry("solana", key, build).path / "probe.so").read_bytes()
+
+
 def compile_object(
     root: Path, directory: Path, modules: tuple[tuple[str, Path], ...] = (), mode: str = "ReleaseSafe"
 ) -> bytes:
@@ -118,7 +131,7 @@ def _zig(arguments: list[str], directory: Path) -> None:
 
 def _sources() -> dict[str, str | bytes]:
     """Everything that decides the result: the Zig files and the steps of this package."""
-    files = [*HERE.glob("src/**/*.zig"), *HERE.glob("consumer/**/*.zig"), *(HERE / name for name in _STEPS)]
+    files = [*HERE.glob("**/*.zig"), *(HERE / name for name in _STEPS)]
     return {str(path.relative_to(HERE)): path.read_bytes() for path in files}
 
 
