@@ -466,18 +466,44 @@ class PeerClient:
 
 
 class PeerNetwork:
-    """All other members at once: the node's `Peers` port."""
+    """All other members at once: the node's `Peers` port. Use `async with`, or `close` it: calls may outlive a `publish`."""
 
     def __init__(self, clients: Mapping[int, PeerCaller], timeout: float) -> None:
         """`timeout`: seconds for each peer's answer."""
         self._clients = dict(clients)
         self._timeout = timeout
+        self._calls: set[asyncio.Task[bool]] = set()
 
-    async def publish(self, path: str, body: bytes) -> tuple[int, ...]:
-        """Send to every other member at once; who took it, ascending. Never raises for a silent or refusing peer."""
-        async with asyncio.TaskGroup() as group:
-            tasks = {peer_id: group.create_task(self._took(peer_id, path, body)) for peer_id in self._clients}
-        return tuple(sorted(peer_id for peer_id, task in tasks.items() if task.result()))
+    async def publish(self, topic: str, body: bytes, enough: int) -> tuple[int, ...]:
+        """Send to every other member at once; who took it, ascending, as soon as `enough` did or all have answered.
+
+        Never raises for a silent or refusing peer. The other calls go on within their time-out.
+        """
+        calls = {asyncio.create_task(self._took(who, topic, body)): who for who in self._clients}
+        self._calls |= calls.keys()
+        for call in calls:
+            call.add_done_callback(self._calls.discard)
+        waiting: set[asyncio.Task[bool]] = set(calls)
+        took: list[int] = []
+        while waiting and len(took) < enough:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            took += [calls[call] for call in done if call.result()]
+        return tuple(sorted(took))
+
+    async def close(self) -> None:
+        """End the calls that are still under way."""
+        calls = tuple(self._calls)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
     async def _took(self, peer_id: int, path: str, body: bytes) -> bool:
         try:

@@ -191,7 +191,7 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
             submitters={chain.submitter.destination: chain.submitter for chain in chains},
             prover=prover,
             committee=committee,
-            peers=PeerNetwork(clients, PEER_SECONDS),
+            peers=await stack.enter_async_context(PeerNetwork(clients, PEER_SECONDS)),
         )
         node = Node(_member(config, ports), journal, ports, Metrics())
         server = await stack.enter_async_context(_peer_server(config, identity))

@@ -11,6 +11,7 @@ import asyncio
 import math
 import random
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from oracle.journal import Journal
 from oracle.node.duties import Duties
 from oracle.node.metrics import Metrics
 from oracle.pipeline import Check, Effect, Event, Member, Millis, Observed, Pipeline, Submit, Work
-from oracle.ports import ChainReader, ChainSubmitter, Cursor, Peers, Prover, SigningCommittee
+from oracle.ports import ChainReader, ChainSubmitter, Cursor, Peers, Prover, Receipt, SigningCommittee
 from oracle.protocol.errors import ProtocolError
 from oracle.protocol.message import Message
 from oracle.protocol.types import Digest, Endpoint
@@ -34,6 +35,7 @@ log = structlog.get_logger("sibyl.node")
 TICK_SECONDS = 0.05
 MAX_RUNNING = 64
 """Effects that run at once; what is beyond that waits its turn, oldest work first."""
+MAX_RECEIPTS = 10_000
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 CHECK_SECONDS = 0.3
 """Between two looks at a delivery that has not changed."""
@@ -98,6 +100,7 @@ class Node:
         self._wake = asyncio.Event()
         self._running = _Running()
         self.duties = Duties(self)
+        self.receipts: OrderedDict[Digest, Receipt] = OrderedDict()
         self._replay()
 
     def _replay(self) -> None:
@@ -141,6 +144,12 @@ class Node:
     async def proof(self, proof_id: bytes) -> tuple[bytes, float | None]:
         """A kept proof, and the seconds that making it took if this node made it."""
         return await self._on_disk(self._journal.proof, proof_id)
+
+    def keep_receipt(self, digest: Digest, receipt: Receipt) -> None:
+        """Remember what a delivery of this node cost, for whoever asks; the oldest go first, and none survives a restart."""
+        self.receipts[digest] = receipt
+        while len(self.receipts) > MAX_RECEIPTS:
+            self.receipts.popitem(last=False)
 
     async def wait_for(self, work_id: Digest, ready: Callable[[Work], bool], timeout: float) -> Work | None:
         """The work once it satisfies `ready`; None after `timeout` seconds."""

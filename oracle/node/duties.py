@@ -119,6 +119,7 @@ class Duties:
         receipt = await submitter.submit(await self.submission(work, digest))
         if receipt is not None:
             node.metrics.delivered(message, receipt)
+            node.keep_receipt(digest, receipt)
             log.info(
                 "delivered",
                 request=work.message.digest.hex()[:16],

@@ -6,12 +6,15 @@ signed message here and deliver it itself.
 
 import time
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
 
 from aiohttp import web
 
 from oracle.errors import JournalError
 from oracle.node.core import Node
 from oracle.pipeline import Work, needs_signature
+from oracle.ports import Receipt
 from oracle.protocol.hashing import merkle_branch
 from oracle.protocol.types import Digest
 
@@ -44,8 +47,11 @@ def health(node: Node) -> tuple[bool, dict[str, object]]:
     }
 
 
-def describe(work: Work, seconds: float | None) -> dict[str, object]:
-    """One message as JSON: 0x-hex bytes, times in milliseconds since 1970. `seconds`: what making the proof took, if this node made it."""
+def describe(work: Work, seconds: float | None, receipts: Mapping[Digest, Receipt]) -> dict[str, object]:
+    """One message as JSON: 0x-hex bytes, times in milliseconds since 1970.
+
+    `seconds`: what making the proof took, if this node made it; `receipts`: deliveries that this node made since it started.
+    """
     signed = work.attestation
     outcome = work.outcome
     return {
@@ -62,7 +68,13 @@ def describe(work: Work, seconds: float | None) -> dict[str, object]:
         "proof": None
         if work.proof_id is None
         else {"id": _hex(work.proof_id), "prover": work.prover, "seconds": seconds},
-        "attestation": None if signed is None else {"epoch": signed.epoch, "signature": _hex(signed.signature)},
+        "attestation": None
+        if signed is None
+        else {
+            "epoch": signed.epoch,
+            "signature": _hex(signed.signature),
+            "digests": [_hex(digest) for digest in signed.digests],
+        },
         "deliverables": [
             {
                 "digest": _hex(digest),
@@ -72,6 +84,7 @@ def describe(work: Work, seconds: float | None) -> dict[str, object]:
                 "branch": None if signed is None else _branch(signed.digests, digest),
                 "delivered": digest in work.delivered,
                 "confirmed": digest in work.confirmed,
+                "receipt": asdict(receipts[digest]) if digest in receipts else None,
             }
             for digest, message in work.deliverables.items()
         ],
@@ -113,7 +126,7 @@ def application(node: Node) -> web.Application:
         if work is None:
             raise web.HTTPNotFound(text="This node has not observed a message with that digest.")
         seconds = None if work.proof_id is None else (await node.proof(work.proof_id))[1]
-        return web.json_response(describe(work, seconds))
+        return web.json_response(describe(work, seconds, node.receipts))
 
     async def get_proof(request: web.Request) -> web.Response:
         try:

@@ -550,9 +550,29 @@ async def test_client__server_restarts__reaches_it_again(
 async def test_network__one_peer_down_and_one_refusing__publishes_to_the_rest(
     client_of: MakeClient, server: PeerServer
 ) -> None:
-    network = PeerNetwork({1: client_of(), 3: client_of(pinned=3), 4: client_of(9)}, timeout=5)
-    assert await network.publish("/echo", b"news") == (1,)
-    assert await network.publish("/nothing", b"news") == ()
+    async with PeerNetwork({1: client_of(), 3: client_of(pinned=3), 4: client_of(9)}, timeout=5) as network:
+        assert await network.publish("/echo", b"news", 3) == (1,)
+        assert await network.publish("/nothing", b"news", 3) == ()
+
+
+async def test_network__enough_took_it__does_not_wait_for_a_slow_peer_and_leaves_nothing_behind() -> None:
+    class Peer:
+        def __init__(self, seconds: float) -> None:
+            self.seconds, self.ended = seconds, False
+
+        async def call(self, path: str, body: bytes, timeout: float) -> bytes:
+            try:
+                await asyncio.sleep(self.seconds)
+            finally:
+                self.ended = True
+            return b""
+
+    slow = Peer(60)
+    async with PeerNetwork({1: Peer(0), 2: Peer(0.01), 3: slow}, timeout=90) as network:
+        async with asyncio.timeout(5):
+            assert await network.publish("/echo", b"news", 2) == (1, 2)
+        assert not slow.ended
+    assert slow.ended
 
 
 # ---- identities

@@ -1,0 +1,92 @@
+"""`sibyl request`: one question by hand, on the running devnet."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from circuits.catalogue import ModelArtifacts, find_model
+from oracle.app.asking import EVM, SOLANA, Arrival, DevnetUser, Question, open_user
+from oracle.app.devnet.file import load
+from oracle.errors import ConfigError
+from oracle.protocol.encoding import quantise
+from oracle.protocol.types import Policy
+
+ANSWER_SECONDS = 120.0
+_POLICIES = {"attested": Policy.ATTESTED, "proven": Policy.PROVEN, "both": Policy.BOTH}
+
+
+async def run_request(
+    console: Console, model_name: str, input_file: Path, route: tuple[str, str, str], deadline: int
+) -> None:
+    """Ask and show the answer on each chain. Raises ConfigError for a route, policy or input that cannot be asked."""
+    model = find_model(model_name)
+    question = make_question(model, input_file, route)
+    devnet = load()
+    async with open_user(devnet, model) as user:
+        with console.status("asking …"):
+            asked = await user.ask(question, deadline)
+        console.print(f"request 0x{asked.request_id.hex()} in transaction {asked.transaction}", highlight=False)
+        with console.status("waiting for finality, inference, proof, signature and delivery …"):
+            await user.arrivals(asked, ANSWER_SECONDS)
+    if asked.zk_proof is not None and asked.zk_proof_seconds is not None:
+        console.print(f"proof of {len(asked.zk_proof):,} bytes in {asked.zk_proof_seconds:.2f} s", highlight=False)
+    for arrival in asked.arrivals:
+        console.print(_sentence(user, arrival), highlight=False)
+
+
+def make_question(model: ModelArtifacts, input_file: Path, route: tuple[str, str, str]) -> Question:
+    """The question that the command line describes, its input read and quantised."""
+    origin, to, policy_name = (part.lower() for part in route)
+    for name, value in (("--from", origin), ("--to", to)):
+        if value not in (EVM, SOLANA):
+            raise ConfigError(f"{name} is {EVM} or {SOLANA}, not “{value}”.")
+    if policy_name not in _POLICIES:
+        raise ConfigError(f"--policy is {', '.join(_POLICIES)}; not “{policy_name}”.")
+    policy = _POLICIES[policy_name]
+    if to == SOLANA and policy is not Policy.ATTESTED:
+        raise ConfigError(
+            f"Solana checks the committee's signature only, in this version: ask with --policy attested, not {policy_name}."
+        )
+    if policy is Policy.PROVEN and origin != to:
+        raise ConfigError(
+            "Under --policy proven the chain that asks checks the proof itself: use it with --to equal to --from."
+        )
+    inputs = read_inputs(model, input_file)
+    if origin == to:
+        return Question(inputs, origin, policy)
+    return Question(inputs, origin, Policy.ATTESTED, policy)
+
+
+def read_inputs(model: ModelArtifacts, path: Path) -> tuple[int, ...]:
+    """A JSON object of raw features by name, or a JSON array of the model's own inputs. Raises ConfigError or EncodeError in words."""
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"The input {path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise ConfigError(f"The input {path} is not JSON: {error}.") from error
+    if isinstance(content, dict):
+        for name, value in content.items():
+            _check_number(path, f"“{name}”", value)
+        return model.card.quantise_raw(content, model.input_scale)
+    if not isinstance(content, list):
+        raise ConfigError(f"The input {path} is a JSON object of features by name, or an array of numbers.")
+    if len(content) != model.input_count:
+        raise ConfigError(f"The model {model.name} takes {model.input_count} inputs; {path} has {len(content)}.")
+    for place, value in enumerate(content):
+        _check_number(path, f"number {place}", value)
+    return quantise(content, model.input_scale, bound=model.input_bound, names=model.input_names)
+
+
+def _check_number(path: Path, which: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"In {path}, {which} is {value!r}; give a number.")
+
+
+def _sentence(user: DevnetUser, arrival: Arrival) -> str:
+    place = f"on {arrival.chain} after {arrival.seconds:.1f} s under {arrival.policy.name.lower()}"
+    if arrival.value is None:
+        return f"refused {place}: {arrival.status.name.lower().replace('_', ' ')}; the fee went back"
+    cost = "" if arrival.cost is None else f", {arrival.cost:,} {'gas' if arrival.chain == EVM else 'compute units'}"
+    return f"[bold]{user.model.card.label(arrival.value)}[/] (logit {arrival.value:+.4f}) {place}{cost}"

@@ -1,0 +1,207 @@
+"""The command line `sibyl`. Every failure that can be expected ends in a sentence and exit status 1; a traceback is a bug."""
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from oracle.app.logs import configure_logs
+from oracle.errors import ConfigError, SibylError
+from oracle.protocol.errors import ProtocolError
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="sibyl",
+    help="A cross-chain AI oracle: a contract asks a model, a committee answers, each chain checks.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+node_app = typer.Typer(help="The oracle daemon.", no_args_is_help=True)
+devnet_app = typer.Typer(
+    help="A local EVM chain, a local Solana chain and a committee on this machine.", no_args_is_help=True
+)
+model_app = typer.Typer(help="Models that this machine has compiled.", no_args_is_help=True)
+app.add_typer(node_app, name="node")
+app.add_typer(devnet_app, name="devnet")
+app.add_typer(model_app, name="model")
+
+console = Console()
+
+
+@app.command()
+def setup() -> None:
+    """Build what a devnet needs: tools, contracts, Solana programs, the demonstration model. Cached by content."""
+    from oracle.app.setup import run_setup
+
+    run_setup(console)
+
+
+@app.command()
+def demo(
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write what was shown to this file.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep the devnet's directory (logs, journals) here instead of a temporary one.")
+    ] = None,
+) -> None:
+    """Show the whole road: two chains, four nodes, real proofs, one signature; then show that lying does not work."""
+    from oracle.app.demo.run import run_demo
+
+    _quiet_logs()
+    report = _run(run_demo(console, keep))
+    if json_file is not None:
+        json_file.write_text(json.dumps(report, indent=1) + "\n")
+    if not report["ok"]:
+        raise typer.Exit(1)
+
+
+@devnet_app.command("up")
+def devnet_up(
+    nodes: Annotated[int, typer.Option(min=4, max=7, help="Members of the committee; ⌊2n/3⌋+1 of them must sign.")] = 4,
+    evm_port: Annotated[int, typer.Option(help="Port of the EVM chain; 0 takes a free one.")] = 8545,
+    solana_port: Annotated[
+        int, typer.Option(help="Port of the Solana chain (its websocket is one above); 0: free ones.")
+    ] = 8899,
+    directory: Annotated[
+        Path | None, typer.Option(help="Where keys, logs and journals go; a temporary one by default.")
+    ] = None,
+) -> None:
+    """Start the devnet and keep it running until Ctrl-C, which ends all of it."""
+    from oracle.app.devnet.up import run_devnet
+
+    _quiet_logs()
+    _run(run_devnet(console, nodes, (evm_port, solana_port), directory))
+
+
+@node_app.command("run")
+def node_run(
+    config: Annotated[Path, typer.Option(help="The node's configuration.")] = Path("node.toml"),
+) -> None:
+    """Run one member of a committee until SIGINT or SIGTERM. Logs go to standard error."""
+    from oracle.app.daemon import serve
+    from oracle.config import load_config
+
+    settings = load_config(config)
+    configure_logs(json_lines=settings.log_json)
+    _run(serve(settings))
+
+
+@model_app.command("list")
+def model_list() -> None:
+    """List the models in this machine's cache."""
+    from circuits.catalogue import list_models
+
+    table = Table("name", "model id", "inputs", "outputs", "k", "proof", "accuracy", box=None, header_style="bold")
+    for model in list_models():
+        table.add_row(
+            model.name,
+            f"0x{model.model_id.hex()}",
+            str(model.input_count),
+            str(model.output_count),
+            str(model.k),
+            f"{model.proof_length:,} bytes",
+            f"{model.card.measured.accuracy:.1%}",
+        )
+    if not table.row_count:
+        raise ConfigError("No model is compiled on this machine. Build the demonstration model with: sibyl setup")
+    console.print(table)
+
+
+@model_app.command("show")
+def model_show(model: Annotated[str, typer.Argument(help="Name or id of a model.")] = "tumour") -> None:
+    """Show a model's card: what it is for, how good it is, what its inputs are."""
+    from circuits.catalogue import find_model
+
+    found = find_model(model)
+    console.print(f"[bold]{found.name}[/]  0x{found.model_id.hex()}", highlight=False)
+    console.print((found.directory / "card.toml").read_text(), markup=False, highlight=False)
+
+
+@model_app.command("sample")
+def model_sample(
+    model: Annotated[str, typer.Argument(help="Name or id of a model.")] = "tumour",
+    row: Annotated[int, typer.Option(min=0, help="Which of the rows that training never saw.")] = 0,
+) -> None:
+    """Print one held-out row as JSON, ready for `sibyl request --input`."""
+    from circuits.catalogue import find_model
+
+    rows = find_model(model).heldout()
+    if row >= len(rows):
+        raise ConfigError(f"The model {model} has {len(rows)} held-out rows; choose one from 0 to {len(rows) - 1}.")
+    console.print_json(json.dumps(rows[row].raw))
+
+
+@app.command()
+def request(
+    input_file: Annotated[
+        Path,
+        typer.Option("--input", help="JSON: an object of the model's raw features by name (see `sibyl model sample`)."),
+    ],
+    model: Annotated[str, typer.Option(help="Name or id of the model.")] = "tumour",
+    origin: Annotated[str, typer.Option("--from", help="Chain that asks: evm or solana.")] = "evm",
+    to: Annotated[str, typer.Option(help="Chain that uses the answer: evm or solana.")] = "evm",
+    policy: Annotated[
+        str, typer.Option(help="What that chain checks: attested (signature), proven (proof) or both.")
+    ] = "attested",
+    deadline: Annotated[int, typer.Option(min=10, help="Seconds until an unanswered request can be refunded.")] = 600,
+) -> None:
+    """Ask a model on the running devnet, by hand, and wait for the answer."""
+    from oracle.app.ask import run_request
+
+    _quiet_logs()
+    _run(run_request(console, model, input_file, (origin, to, policy), deadline))
+
+
+@app.command()
+def bench(
+    output: Annotated[Path, typer.Option(help="Where the figures are written as JSON.")] = Path("build/bench.json"),
+) -> None:
+    """Measure the bounds that the project sets itself, and print them beside their goals."""
+    from oracle.app.bench import run_bench
+
+    _quiet_logs()
+    _run(run_bench(console, output))
+
+
+def _quiet_logs() -> None:
+    configure_logs(json_lines=False, level=logging.ERROR)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+def _first_expected(error: BaseException) -> SibylError | ProtocolError | None:
+    """The failure to show, if everything that went wrong was of the expected kind."""
+    if isinstance(error, SibylError | ProtocolError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        found = [_first_expected(inner) for inner in error.exceptions]
+        return found[0] if found and all(found) else None
+    return None
+
+
+def main() -> None:
+    """Entry point of the `sibyl` command."""
+    try:
+        app()
+    except (SibylError, ProtocolError, ExceptionGroup) as error:
+        shown = _first_expected(error)
+        if shown is None:
+            raise
+        Console(stderr=True).print(f"[red]sibyl:[/] {shown}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The demonstration from end to end: set-up, devnet, requests, lies, tables. Ends every process that it started, whatever happens."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+
+from circuits.prover import LocalProver
+from contracts.solana.build import build_programs
+from oracle.app.asking import EVM, open_user
+from oracle.app.demo.lies import Liar, Refusal
+from oracle.app.demo.report import agreed, as_json, demo_figures, print_report, rows
+from oracle.app.demo.requests import Answered, ask_all, cases
+from oracle.app.devnet.network import Devnet, DevnetOptions, running_devnet
+from oracle.app.figures import figure
+from oracle.app.setup import run_setup
+from oracle.protocol.types import Policy
+
+
+async def run_demo(console: Console, keep: Path | None) -> dict[str, object]:
+    """Run the demo and return its JSON document. Raises SibylError when it cannot go on, LieAccepted when a lie was taken."""
+    console.rule("[bold]Sibyl: an answer that two chains can check", align="left")
+    toolchain = run_setup(console)
+
+    def tell(line: str) -> None:
+        console.print(f"[dim]·[/] {line}", highlight=False)
+
+    async with running_devnet(toolchain, DevnetOptions(), tell, keep) as devnet:
+        tell(
+            f"devnet ready: EVM chain {devnet.evm.chain_id}, Solana chain, nodes {[n.child.pid for n in devnet.nodes if n.child]}"
+        )
+        async with (
+            open_user(devnet.file(), devnet.model) as user,
+            LocalProver([devnet.model], devnet=True) as prover,
+        ):
+            heldout = devnet.model.heldout()
+            console.rule("Questions", align="left")
+            answered = await ask_all(user, prover, cases(heldout), tell)
+            console.rule("Lies", align="left")
+            refusals = await _lies(Liar(devnet, user), answered, prover, tell)
+            figures = demo_figures(answered, _largest_node_mb(devnet), build_programs().sibyl_so.stat().st_size)
+    figures.append(figure("Second demo, all cached", time.time() - _started(), "sibyl demo"))
+    ok = agreed(answered, devnet.model) and len(refusals) >= 4
+    deliveries = rows(answered, devnet.model)
+    print_report(console, deliveries, refusals, figures)
+    console.print(
+        "\n[green]Every answer is onnxruntime's, on both chains; every lie was refused; every process has ended.[/]"
+        if ok
+        else "[red]The answers differ.[/]"
+    )
+    return as_json(ok, deliveries, refusals, figures)
+
+
+async def _lies(
+    liar: Liar, answered: list[Answered], prover: LocalProver, tell: Callable[[str], None]
+) -> list[Refusal]:
+    both = next(one for one in answered if one.case.origin == EVM and one.case.policy is Policy.BOTH)
+    from_solana = next(one for one in answered if one.case.origin != EVM)
+    unasked = next(row for row in liar.devnet.model.heldout() if all(row != one.case.row for one in answered))
+    tell(f"node {liar.member} reports another output")
+    refusals = await liar.another_output(both.asked)
+    tell("a stranger answers a PROVEN request with doctored proofs")
+    refusals += await liar.doctored_proof(prover, unasked, tell)
+    tell("signed messages are delivered again, and to the wrong chain")
+    first, second = await liar.signed(both.asked), await liar.signed(from_solana.asked)
+    refusals += await liar.replay(first)
+    refusals += await liar.wrong_chain(first)
+    refusals += await liar.wrong_chain_on_solana(second)
+    return refusals
+
+
+def _largest_node_mb(devnet: Devnet) -> float:
+    """Resident memory of the largest node, its worker processes included."""
+    sizes = []
+    for node in devnet.nodes:
+        if node.child is not None:
+            process = psutil.Process(node.child.pid)
+            sizes.append(sum(p.memory_info().rss for p in (process, *process.children(recursive=True))))
+    return max(sizes, default=0) / 1e6
+
+
+def _started() -> float:
+    """When the user typed the command: make's start if make ran this, else this process's."""
+    named = os.environ.get("SIBYL_STARTED")
+    return float(named) if named else psutil.Process().create_time()

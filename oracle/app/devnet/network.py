@@ -1,0 +1,280 @@
+"""The local multi-chain devnet: both chains, the contracts and programs on them, and n node processes. Everything in it is real but the money."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from bridges.evm.account import EvmAccount
+from bridges.evm.client import EvmClient
+from bridges.evm.deploy import DeploymentPlan, EvmDeployment, GroupKey, ModelRegistration, deploy
+from bridges.evm.requester import EvmRequester
+from bridges.evm.sender import Sender
+from bridges.solana.client import SolanaClient
+from bridges.solana.consumer import SolanaConsumer
+from bridges.solana.deploy import SolanaGovernance
+from bridges.solana.instructions import GroupKey as SolanaGroupKey
+from bridges.solana.layout import ModelAccount
+from circuits.catalogue import ModelArtifacts, ensure_model
+from contracts.evm.build import compile_verifier
+from contracts.solana.build import build_programs
+from contracts.solana.deploy import deploy_program
+from oracle.app.devnet.chains import AnvilChain, SurfnetChain, start_anvil, start_surfnet
+from oracle.app.devnet.file import DevnetFile, EvmPart, NodePart, SolanaPart
+from oracle.app.devnet.keys import EPOCH, DealtCommittee, deal_committee, write_member
+from oracle.app.devnet.nodes import NodeProcess, NodeSettings, plan_nodes, running_nodes, write_configs
+from oracle.app.toolchain import Toolchain
+from oracle.protocol.quorum import quorum
+from oracle.protocol.types import Account, Chain, CommitteeEpoch, Endpoint, evm_account
+
+Progress = Callable[[str], None]
+
+DEPLOYER, FIRST_NODE, USER, STRANGER = 0, 1, 7, 8
+"""Places in the list of funded EVM accounts."""
+
+PRICE_WEI = 10**15
+PRICE_LAMPORTS = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class DevnetOptions:
+    """`nodes` members; ports 0 take free ones; times of a block and a slot."""
+
+    nodes: int = 4
+    evm_port: int = 0
+    solana_port: int = 0
+    block_seconds: float = 0.5
+    slot_milliseconds: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SolanaDeployment:
+    """Program ids and the accounts of this devnet's users."""
+
+    program: Pubkey
+    consumer_program: Pubkey
+    treasury: Pubkey
+    user: Keypair
+    stranger: Keypair
+
+    def endpoint(self, chain: SurfnetChain) -> Endpoint:
+        """The program as an origin and destination."""
+        return Endpoint(Chain.solana(chain.genesis_hash), Account(bytes(self.program)))
+
+
+@dataclass(frozen=True, slots=True)
+class Devnet:
+    """A running devnet."""
+
+    directory: Path
+    model: ModelArtifacts
+    committee: DealtCommittee
+    evm: AnvilChain
+    evm_contracts: EvmDeployment
+    solana: SurfnetChain
+    solana_programs: SolanaDeployment
+    nodes: tuple[NodeProcess, ...]
+
+    def file(self) -> DevnetFile:
+        """What other commands need to know."""
+        contracts, programs = self.evm_contracts, self.solana_programs
+        return DevnetFile(
+            directory=self.directory,
+            pid=os.getpid(),
+            group_key="0x" + self.committee.group_key.hex(),
+            quorum=quorum(len(self.nodes)),
+            models={self.model.name: "0x" + self.model.model_id.hex()},
+            evm=EvmPart(
+                rpc_url=self.evm.rpc_url,
+                chain_id=self.evm.chain_id,
+                pid=self.evm.pid,
+                committee=contracts.committee,
+                gateway=contracts.gateway,
+                registry=contracts.registry,
+                hub=contracts.hub,
+                fee_splitter=contracts.fee_splitter,
+                consumer=str(contracts.consumer),
+                verifier=str(contracts.verifiers[0]),
+                user_key="0x" + self.evm.accounts[USER].private_key.hex(),
+                stranger_key="0x" + self.evm.accounts[STRANGER].private_key.hex(),
+            ),
+            solana=SolanaPart(
+                rpc_url=self.solana.rpc_url,
+                ws_url=self.solana.ws_url,
+                genesis_hash="0x" + self.solana.genesis_hash.hex(),
+                pid=self.solana.pid,
+                program=str(programs.program),
+                consumer_program=str(programs.consumer_program),
+                treasury=str(programs.treasury),
+                user_key="0x" + bytes(programs.user).hex(),
+                stranger_key="0x" + bytes(programs.stranger).hex(),
+            ),
+            nodes=tuple(
+                NodePart(
+                    identifier=node.identifier,
+                    pid=0 if node.child is None else node.child.pid,
+                    directory=node.directory,
+                    peer_url=node.peer_url,
+                    status_url=node.status_url,
+                )
+                for node in self.nodes
+            ),
+        )
+
+
+@asynccontextmanager
+async def running_devnet(
+    toolchain: Toolchain, options: DevnetOptions, progress: Progress = lambda line: None, directory: Path | None = None
+) -> AsyncIterator[Devnet]:
+    """Start everything, and end all of it with the block, whatever happens. `directory`: where it lives (a temporary one unless given)."""
+    async with AsyncExitStack() as stack:
+        if directory is None:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sibyl-devnet-")))
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        model = await asyncio.to_thread(ensure_model, "tumour")
+        nodes = plan_nodes(directory, options.nodes)
+        node_keys = [Keypair() for _ in nodes]
+        user, stranger, treasury = Keypair(), Keypair(), Keypair().pubkey()
+        progress("starting anvil and surfnet")
+        evm = await stack.enter_async_context(
+            start_anvil(toolchain, directory / "anvil", port=options.evm_port, block_seconds=options.block_seconds)
+        )
+        solana = await stack.enter_async_context(
+            start_surfnet(
+                toolchain,
+                directory / "surfnet",
+                rpc_port=options.solana_port,
+                slot_milliseconds=options.slot_milliseconds,
+                # The treasury too: an account below the rent-exempt minimum cannot take a fee.
+                airdrop_to=[*(key.pubkey() for key in (*node_keys, user, stranger)), treasury],
+            )
+        )
+        progress(f"dealing the committee's key: {quorum(len(nodes))} of {len(nodes)} sign")
+        committee = deal_committee(len(nodes))
+        program, consumer_program = Keypair(), Keypair()
+        programs = SolanaDeployment(program.pubkey(), consumer_program.pubkey(), treasury, user, stranger)
+        contracts, _ = await asyncio.gather(
+            _deploy_evm(toolchain, evm, committee, model, programs.endpoint(solana), options.nodes, progress),
+            _deploy_solana(solana, (program, consumer_program), progress),
+        )
+        await _introduce(evm, contracts, solana, programs, committee, model, progress)
+        for node, share, key in zip(nodes, committee.shares, node_keys, strict=True):
+            write_member(node.directory, share, evm.accounts[FIRST_NODE + node.identifier - 1].private_key, key)
+        settings = _settings(evm, contracts, solana, programs, committee, model)
+        write_configs(nodes, settings)
+        progress(f"starting {len(nodes)} nodes")
+        await stack.enter_async_context(running_nodes(nodes))
+        yield Devnet(directory, model, committee, evm, contracts, solana, programs, tuple(nodes))
+
+
+def _settings(
+    evm: AnvilChain,
+    contracts: EvmDeployment,
+    solana: SurfnetChain,
+    programs: SolanaDeployment,
+    committee: DealtCommittee,
+    model: ModelArtifacts,
+) -> NodeSettings:
+    return NodeSettings(
+        group_key=committee.group_key,
+        models=(model.directory,),
+        evm_rpc=evm.rpc_url,
+        chain_id=evm.chain_id,
+        gateway=contracts.gateway,
+        hub=contracts.hub,
+        start_block=contracts.block,
+        solana_rpc=solana.rpc_url,
+        genesis_hash=solana.genesis_hash,
+        program=bytes(programs.program),
+    )
+
+
+async def _deploy_evm(
+    toolchain: Toolchain,
+    chain: AnvilChain,
+    committee: DealtCommittee,
+    model: ModelArtifacts,
+    peer: Endpoint,
+    nodes: int,
+    progress: Progress,
+) -> EvmDeployment:
+    progress("deploying the EVM contracts")
+    verifier = await asyncio.to_thread(compile_verifier, toolchain, model.verifier_sol)
+    registration = ModelRegistration(
+        model_id=model.model_id,
+        input_count=model.input_count,
+        output_count=model.output_count,
+        input_scale=model.input_scale,
+        output_scale=model.output_scale,
+        input_bound=model.input_bound,
+        price=PRICE_WEI,
+        verifier=verifier.bytecode,
+        proof_length=model.proof_length,
+    )
+    plan = DeploymentPlan(
+        group_key=GroupKey(int.from_bytes(committee.group_key_x), committee.parity, committee.proof_of_possession),
+        payees=tuple(account.address for account in chain.accounts[FIRST_NODE : FIRST_NODE + nodes]),
+        models=(registration,),
+        peers=(peer,),
+        consumer_owner=chain.accounts[USER].address,
+    )
+    async with EvmClient(chain.rpc_url, chain.chain_id) as client:
+        return await deploy(Sender(client, EvmAccount(chain.accounts[DEPLOYER].private_key)), plan)
+
+
+async def _deploy_solana(chain: SurfnetChain, keys: tuple[Keypair, Keypair], progress: Progress) -> None:
+    progress("deploying the Solana programs through the loader")
+    artifacts = await asyncio.to_thread(build_programs)
+    await asyncio.gather(
+        *(
+            deploy_program(chain.rpc_url, chain.payer, key, path.read_bytes())
+            for key, path in zip(keys, (artifacts.sibyl_so, artifacts.consumer_so), strict=True)
+        )
+    )
+
+
+async def _introduce(
+    evm: AnvilChain,
+    contracts: EvmDeployment,
+    solana: SurfnetChain,
+    programs: SolanaDeployment,
+    committee: DealtCommittee,
+    model: ModelArtifacts,
+    progress: Progress,
+) -> None:
+    """Make the chains, the committee and the model known to one another."""
+    progress("registering committee, model and peers")
+    program = Account(bytes(programs.program))
+    account = ModelAccount(
+        model.model_id,
+        model.input_count,
+        model.output_count,
+        model.input_scale,
+        model.output_scale,
+        model.input_bound,
+        PRICE_LAMPORTS,
+        True,
+    )
+    key = SolanaGroupKey(CommitteeEpoch(EPOCH), committee.group_key_x, committee.parity, committee.proof_of_possession)
+    async with SolanaClient(solana.rpc_url, solana.genesis_hash) as client:
+        governance = SolanaGovernance.of(client, program, solana.payer)
+        await governance.initialise(programs.treasury, key)
+        await governance.register_model(account)
+        await governance.register_peer(contracts.endpoint)
+        solana_consumer = SolanaConsumer(client, program, programs.consumer_program, solana.payer)
+        await solana_consumer.configure(model.model_id, (contracts.endpoint, _account(str(contracts.consumer))))
+    async with EvmClient(evm.rpc_url, evm.chain_id) as evm_client:
+        sender = Sender(evm_client, EvmAccount(evm.accounts[USER].private_key))
+        addresses = (contracts.gateway, contracts.hub, str(contracts.consumer))
+        requester = EvmRequester(sender, *(_account(address) for address in addresses))
+        await requester.trust_source(programs.endpoint(solana), solana_consumer.asker_account)
+
+
+def _account(address: str) -> Account:
+    return evm_account(bytes.fromhex(address[2:]))

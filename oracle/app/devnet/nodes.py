@@ -1,0 +1,185 @@
+"""The node processes of a devnet: their directories, configurations and lives. Each has its own keys, journal, ports and log."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import tomlkit
+
+from oracle.app.devnet.chains import HOST, free_port
+from oracle.app.devnet.process import Child, start
+from oracle.errors import ChainError
+
+READY_SECONDS = 60.0
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SIBYL_CACHE", "XDG_CACHE_HOME")
+
+
+@dataclass(slots=True)
+class NodeProcess:
+    """One member's directory and, while it runs, its process."""
+
+    identifier: int
+    directory: Path
+    peer_port: int
+    status_port: int
+    child: Child | None = None
+
+    @property
+    def config_path(self) -> Path:
+        """Its node.toml."""
+        return self.directory / "node.toml"
+
+    @property
+    def status_url(self) -> str:
+        """Where health, metrics and messages are shown."""
+        return f"http://{HOST}:{self.status_port}"
+
+    @property
+    def peer_url(self) -> str:
+        """Where its peers reach it."""
+        return f"https://{HOST}:{self.peer_port}"
+
+    async def start(self) -> None:
+        """Start the daemon; see `until_ready`."""
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "oracle.app.cli",
+            "node",
+            "run",
+            "--config",
+            self.config_path,
+        ]
+        self.child = await start(
+            f"node {self.identifier}",
+            command,
+            log_path=self.directory / "node.log",
+            environment=environment,
+            directory=self.directory,
+        )
+
+    async def stop(self) -> None:
+        """SIGTERM, and SIGKILL if it does not end. Safe to repeat."""
+        if self.child is not None:
+            await self.child.stop()
+            self.child = None
+
+    async def kill(self) -> None:
+        """SIGKILL, as a crash would."""
+        if self.child is not None:
+            self.child.process.kill()
+            await self.child.stop()
+            self.child = None
+
+    async def until_ready(self, timeout: float = READY_SECONDS) -> None:
+        """Wait until the node reads its chains. Raises ChainError with the end of its log."""
+        try:
+            async with asyncio.timeout(timeout), aiohttp.ClientSession() as session:
+                while not await self._healthy(session):
+                    if self.child is None or self.child.exit_code is not None:
+                        raise ChainError(f"Node {self.identifier} ended while it started. {self._log()}")
+                    await asyncio.sleep(0.05)
+        except TimeoutError as error:
+            raise ChainError(f"Node {self.identifier} is not ready after {timeout:g} s. {self._log()}") from error
+
+    async def _healthy(self, session: aiohttp.ClientSession) -> bool:
+        try:
+            async with session.get(f"{self.status_url}/health", timeout=aiohttp.ClientTimeout(total=5)) as reply:
+                return reply.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    def _log(self) -> str:
+        path = self.directory / "node.log"
+        tail = path.read_text(errors="replace")[-1500:] if path.exists() else ""
+        return f"Its log ({path}) ends: {tail}"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What all nodes of a devnet have in common."""
+
+    group_key: bytes
+    models: tuple[Path, ...]
+    evm_rpc: str
+    chain_id: int
+    gateway: str
+    hub: str
+    start_block: int
+    solana_rpc: str
+    genesis_hash: bytes
+    program: bytes
+
+
+def write_configs(nodes: Sequence[NodeProcess], settings: NodeSettings) -> None:
+    """Each node's node.toml."""
+    members = [
+        {
+            "identifier": node.identifier,
+            "endpoint": node.peer_url,
+            "certificate": f"../node-{node.identifier}/peer-certificate.pem",
+        }
+        for node in nodes
+    ]
+    for node in nodes:
+        document = tomlkit.document()
+        document.add(tomlkit.comment("A member of a devnet. Every key of this file is explained in oracle/config.py."))
+        document.update(_config(node, settings, members))
+        node.config_path.write_text(tomlkit.dumps(document))
+
+
+def _config(node: NodeProcess, settings: NodeSettings, members: list[dict[str, object]]) -> dict[str, object]:
+    return {
+        "identifier": node.identifier,
+        "devnet": True,
+        "data_dir": "data",
+        "key_share": "share.json",
+        "identity": ".",
+        "models": [str(path) for path in settings.models],
+        "listen": {"host": HOST, "port": node.peer_port},
+        "status": {"host": HOST, "port": node.status_port},
+        "committee": {"epoch": 1, "group_key": "0x" + settings.group_key.hex(), "members": members},
+        "evm": [
+            {
+                "rpc_url": settings.evm_rpc,
+                "chain_id": settings.chain_id,
+                "gateway": settings.gateway,
+                "hub": settings.hub,
+                "key_file": "evm.key",
+                "start_block": settings.start_block,
+                "poll_seconds": 0.1,
+            }
+        ],
+        "solana": [
+            {
+                "rpc_url": settings.solana_rpc,
+                "genesis_hash": "0x" + settings.genesis_hash.hex(),
+                "program": "0x" + settings.program.hex(),
+                "key_file": "solana.json",
+                "poll_seconds": 0.1,
+            }
+        ],
+        "takeover": {"prove": 8.0, "sign": 2.0, "submit": 2.0},
+    }
+
+
+def plan_nodes(directory: Path, count: int) -> list[NodeProcess]:
+    """Directories and free ports for `count` nodes, identifiers from 1."""
+    return [NodeProcess(i, directory / f"node-{i}", free_port(), free_port()) for i in range(1, count + 1)]
+
+
+@asynccontextmanager
+async def running_nodes(nodes: Sequence[NodeProcess]) -> AsyncIterator[None]:
+    """Start all, wait until they are ready, and end them with the block."""
+    async with AsyncExitStack() as stack:
+        for node in nodes:
+            stack.push_async_callback(node.stop)
+            await node.start()
+        await asyncio.gather(*(node.until_ready() for node in nodes))
+        yield

@@ -1,0 +1,73 @@
+"""Figures and the bounds they are held to: one list for the benchmark and the demo, so that a bound is stated once."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.table import Table
+
+Better = Literal["lower", "higher"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A goal: `value` in `unit`, and which direction is better."""
+
+    goal: float
+    unit: str
+    better: Better = "lower"
+
+
+BOUNDS: dict[str, Bound] = {
+    "EVM signature check, execution": Bound(4_600, "gas"),
+    "EVM attested delivery, 64-byte payload, whole transaction": Bound(75_000, "gas"),
+    "EVM proven delivery with callback, whole transaction": Bound(560_000, "gas"),
+    "Solana delivery, transactions": Bound(1, "transactions"),
+    "Solana delivery": Bound(60_000, "CU"),
+    "Solana program": Bound(60 * 1024, "bytes"),
+    "Request to delivered, beyond finality and proving (median)": Bound(2.0, "s"),
+    "Node resident memory, workers included (largest)": Bound(300.0, "MB"),
+    "Second demo, all cached": Bound(60.0, "s"),
+    "Fresh clone to the demo's table": Bound(360.0, "s"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured value beside its goal, and the command that measured it."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float
+    better: Better
+    met: bool
+    command: str
+
+
+def figure(name: str, value: float, command: str) -> Figure:
+    """The figure called `name`, judged by its bound."""
+    bound = BOUNDS[name]
+    met = value <= bound.goal if bound.better == "lower" else value >= bound.goal
+    return Figure(name, round(value, 3), bound.unit, bound.goal, bound.better, met, command)
+
+
+def figures_table(figures: Sequence[Figure]) -> Table:
+    """For a terminal."""
+    table = Table("figure", title="Bounds", title_justify="left", box=None, header_style="bold")
+    for column in ("measured", "goal"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for one in figures:
+        sign = "≤" if one.better == "lower" else "≥"
+        mark = "[green]met[/]" if one.met else "[red]not met[/]"
+        table.add_row(one.name, f"{one.value:,g} {one.unit}", f"{sign} {one.goal:,g}", mark)
+    return table
+
+
+def write_figures(figures: Sequence[Figure], path: Path) -> None:
+    """As JSON: a list of objects."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([asdict(one) for one in figures], indent=1) + "\n")
