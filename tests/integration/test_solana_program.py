@@ -20,8 +20,9 @@ from bridges.solana.layout import (
 )
 from contracts.solana.build import build_programs
 from oracle.protocol import constants as c
+from oracle.protocol.hashing import batch_signing_hash, merkle_branch
 from oracle.protocol.message import Remote, result_messages
-from oracle.protocol.types import Chain, Endpoint, Policy, Sequence, Status, UnixSeconds, evm_account
+from oracle.protocol.types import Chain, CommitteeEpoch, Endpoint, Policy, Sequence, Status, UnixSeconds, evm_account
 from tests.support import solana_program as sp
 from tests.support.solana_program import Bench
 
@@ -38,7 +39,7 @@ def bench() -> Bench:
 
 def test_solana_program_initialise__by_the_upgrade_authority__writes_config_and_first_committee(bench: Bench) -> None:
     config = ConfigAccount.decode(bench.data(bench.at.config.address), bench.at.program)
-    committee_address = bench.at.committee(instructions.CommitteeEpoch(1)).address
+    committee_address = bench.at.committee(CommitteeEpoch(1)).address
     committee = CommitteeAccount.decode(bench.data(committee_address), bench.at.program)
     assert (config.current_epoch, config.next_sequence) == (1, 1)
     assert config.authority == bench.authority.pubkey()
@@ -153,8 +154,8 @@ def test_solana_program_deliver__one_of_a_batch__verifies_by_its_branch(bench: B
     batch = [bench.inbound(sequence=1 + i, payload=bytes([i])) for i in range(size)]
     for i, message in enumerate(batch):
         digests = [one.digest for one in batch]
-        signature = bench.key.sign(sp.batch_signing_hash(digests))
-        envelope = instructions.Envelope(instructions.CommitteeEpoch(1), signature, sp.merkle_branch(digests, i))
+        signature = bench.key.sign(batch_signing_hash(digests))
+        envelope = instructions.Envelope(CommitteeEpoch(1), signature, merkle_branch(digests, i))
         bench.accepted(bench.delivery(message, envelope))
 
 

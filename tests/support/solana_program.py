@@ -224,7 +224,7 @@ def bent(step: Instruction, **changes: object) -> Instruction:
             index = int(name.removeprefix("account_"))
             old = metas[index]
             metas[index] = (
-                value if isinstance(value, AccountMeta) else AccountMeta(value, old.is_signer, old.is_writable)
+                value if isinstance(value, AccountMeta) else AccountMeta(value, old.is_signer, old.is_writable)  # type: ignore[arg-type]  # a key otherwise
             )
     data = changes.get("data", step.data)
     return Instruction(step.program_id, bytes(data), metas)  # type: ignore[call-overload]  # data is bytes in every call

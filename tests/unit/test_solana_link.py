@@ -40,9 +40,9 @@ def make_object(
     names = b"\0.text\0.data\0.rel.text\0.symtab\0.strtab\0"
     strings = b"\0entrypoint\0"
     table = struct.pack("<IBBHQQ", 0, 0, 0, 0, 0, 0) + struct.pack("<IBBHQQ", 1, 0x12, 0, 1, 0, 0)
-    for name, section, value in symbols:
+    for symbol_name, section, value in symbols:
         table += struct.pack("<IBBHQQ", len(strings), 0x10, 0, section, value, 0)
-        strings += name.encode() + b"\0"
+        strings += symbol_name.encode() + b"\0"
     entries = b"".join(struct.pack("<QQ", at, symbol << 32 | kind) for at, kind, symbol in relocations)
     parts = [b"", code, data, entries, table, strings]
     kinds = [(0, 0, 0, 0), (1, 6, 0, 0), (1, data_flags, 0, 0), (9, 0, 4, 1), (2, 0, 5, 1), (3, 0, 0, 0)]

@@ -81,8 +81,8 @@ fn challengeOf(key: GroupKey, commitment: *const [33]u8, message: *const [32]u8,
     const prefix = [1]u8{2 + key.parity};
     var b0: [32]u8 = undefined;
     runtime.sha256(&.{
-        Slice.of(&Z_PAD), Slice.of(commitment), Slice.of(&prefix),   Slice.of(key.x),
-        Slice.of(message), Slice.of(&LENGTH),   Slice.of(DST_PRIME),
+        Slice.of(&Z_PAD),  Slice.of(commitment), Slice.of(&prefix),   Slice.of(key.x),
+        Slice.of(message), Slice.of(&LENGTH),    Slice.of(DST_PRIME),
     }, &b0);
     var uniform: [64]u8 = undefined;
     const FIRST = [1]u8{1};
