@@ -14,6 +14,7 @@ import os
 import secrets
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -174,7 +175,8 @@ class TransactionSender:
         """Send until the transaction is confirmed. Raises BlockhashExpired when it can no longer land."""
         clock = asyncio.get_running_loop().time
         while True:
-            await self._client.send(draft.wire)
+            with suppress(Transient):  # the answer may be lost and not the transaction: its status tells
+                await self._client.send(draft.wire)
             resend_at = clock() + self._policy.resend_interval
             while clock() < resend_at:
                 status = await self._client.status(draft.signature)

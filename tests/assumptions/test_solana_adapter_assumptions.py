@@ -1,5 +1,6 @@
 """What the Solana adapter takes for granted of its libraries and of surfnet. A failure here means: look at the adapter again."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -65,8 +66,9 @@ async def test_surfnet__transaction_sent_twice__is_taken_for_one(chain: SurfnetC
         await client.send(bytes(wire))
     assert await client.balance(to.pubkey()) == 1_000_000
     assert bytes(payment(chain.payer, to, 1_000_000, blockhash)) == bytes(wire)
-    status = await client.status(wire.signatures[0])
-    assert status is not None
+    async with asyncio.timeout(5):
+        while (status := await client.status(wire.signatures[0])) is None:  # known from the end of its slot
+            await asyncio.sleep(0.02)
     assert status.error is None
 
 

@@ -417,6 +417,19 @@ async def test_submitter__dropped_transaction__is_sent_again(rpc: ScriptedRpc, c
     assert (cluster.sent, cluster.hashes) == (3, 1)
 
 
+async def test_submitter__lost_answer_to_a_transaction_that_landed__is_a_delivery(
+    rpc: ScriptedRpc, client: SolanaClient
+) -> None:
+    cluster = Cluster(rpc)
+
+    def lost(_params: object) -> object:
+        cluster.land()
+        return Status(502)
+
+    rpc.answers["sendTransaction"] = lost
+    assert await submitter(client).submit(SUBMISSION) is not None
+
+
 async def test_submitter__expired_blockhash__is_replaced_and_the_delivery_goes_on(
     rpc: ScriptedRpc, client: SolanaClient
 ) -> None:

@@ -1,10 +1,12 @@
 """What the cluster says of a failed transaction becomes one error of the tree, with a sentence."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridges.solana.failures import AlreadyProcessed, BlockhashExpired, failure
 from contracts.solana.errors import program_errors
-from oracle.errors import Rejected, Transient
+from oracle.errors import ChainError, Rejected, Transient
 
 
 def custom(code: int) -> object:
@@ -68,3 +70,14 @@ def test_failures__anything_else__is_rejected_with_the_clusters_name(error: obje
     found = failure(error, ("log",))
     assert isinstance(found, Rejected)
     assert found.reason == reason
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=2),
+)
+
+
+@given(JSON | st.fixed_dictionaries({"InstructionError": JSON}))
+def test_failures__whatever_an_endpoint_says__is_an_error_of_the_tree(error: object) -> None:
+    assert isinstance(failure(error, ()), ChainError)
