@@ -1,8 +1,8 @@
 """What a user of the Solana program does: ask, read answers, take refunds, post messages, and get rent back.
 
 Guarantees: a request or message is posted at most once for each call, also when the endpoint loses an answer; after `Transient` it may or
-may not have been posted (its sequence tells), so look before you ask again. What the program refuses is `Rejected` with the program's own name and a sentence; an answer is shown only if
-its account lies at the address of its digest. Whether an answer's *origin* is to be trusted is what the program checked on delivery.
+may not have been posted (its sequence tells), so look before you ask again. What the program refuses is `Rejected` with the program's
+own name and a sentence; an answer is shown only if its account lies at the address of its digest. Whether an answer's *origin* is to be trusted is what the program checked on delivery.
 """
 
 import asyncio
