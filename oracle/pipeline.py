@@ -428,13 +428,15 @@ class Pipeline:
         for digest in batch:
             work = self.owner(digest)
             if work is None:
-                raise NotAuthorised(f"This node has not reached a message with digest 0x{digest.hex()}.")
+                raise NotAuthorised(f"This node has not reached a message with digest 0x{digest.hex()[:16]}….")
             if work.ready_at is None:
-                raise NotAuthorised(f"This node has not yet checked the proof behind the digest 0x{digest.hex()}.")
+                raise NotAuthorised(
+                    f"This node has not yet checked the proof behind the digest 0x{digest.hex()[:16]}…."
+                )
             if digest not in work.to_sign:
                 raise NotAuthorised(
-                    f"The message with digest 0x{digest.hex()} is carried by its proof, not by a signature."
+                    f"The message with digest 0x{digest.hex()[:16]}… is carried by its proof, not by a signature."
                 )
             if work.expired or (work.message.expiry and now > work.message.expiry * 1000):
-                raise NotAuthorised(f"The message with digest 0x{digest.hex()} has expired.")
+                raise NotAuthorised(f"The message with digest 0x{digest.hex()[:16]}… has expired.")
         return batch_signing_hash(batch)

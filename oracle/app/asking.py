@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 
 from bridges.evm.account import EvmAccount
 from bridges.evm.client import EvmClient
@@ -27,6 +28,7 @@ from oracle.protocol.types import Account, Chain, Digest, Endpoint, Policy, Stat
 
 EVM, SOLANA = "evm", "solana"
 POLL_SECONDS = 0.05
+EVIDENCE_LOOKS = 20
 CALLBACK_GAS = 200_000
 FEE_LAMPORTS = 5_000_000
 
@@ -175,7 +177,9 @@ class DevnetUser:
             block = await self.evm_client.block("finalized")
             receipt = await self.evm_client.receipt(bytes.fromhex(asked.transaction[2:]))
             return block is not None and receipt is not None and block.number >= receipt.block
-        return (await self.solana.config("finalized")).next_sequence > asked.request.sequence
+        # By slots: this cluster answers account reads at "finalized" for newer slots, too.
+        status = await self.solana_client.status(Signature.from_string(asked.transaction))
+        return status is not None and await self.solana_client.slot("finalized") >= status.slot
 
     async def _arrival(self, asked: Asked, chain: str, policy: Policy) -> Arrival:
         while True:
@@ -205,7 +209,14 @@ class DevnetUser:
         return Arrival(SOLANA, policy, seconds, result.status, result.outputs, result.output_scale, decided=decided)
 
     async def _evidence(self, asked: Asked) -> None:
-        """Transactions, their costs and the proof, as the nodes that made them tell."""
+        """Transactions, their costs and the proof, as the nodes that made them tell: a moment later than the chains, since they poll too."""
+        for _ in range(EVIDENCE_LOOKS):
+            await self._look_for_evidence(asked)
+            if asked.zk_proof is not None and all(arrival.cost is not None for arrival in asked.arrivals):
+                return
+            await asyncio.sleep(4 * POLL_SECONDS)
+
+    async def _look_for_evidence(self, asked: Asked) -> None:
         places = {str(self.evm_endpoint.chain): EVM, str(self.solana_endpoint.chain): SOLANA}
         arrived = {arrival.chain: arrival for arrival in asked.arrivals}
         for report in await self.node_reports(asked.request_id):

@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -31,6 +32,7 @@ from circuits.prover import LocalProver, ProverLimits
 from oracle.app.committee import FrostCommittee
 from oracle.config import EvmConfig, ListenConfig, NodeConfig, SolanaConfig
 from oracle.errors import ConfigError, NotAuthorised
+from oracle.inference import infer
 from oracle.journal import Journal
 from oracle.node import Node, Ports
 from oracle.node.gossip import TOPIC_ATTESTATION, TOPIC_PROOF
@@ -189,6 +191,7 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
         ports = Ports(
             readers=tuple((chain.reader, chain.poll_seconds) for chain in chains),
             submitters={chain.submitter.destination: chain.submitter for chain in chains},
+            infer=partial(infer, prover),
             prover=prover,
             committee=committee,
             peers=await stack.enter_async_context(PeerNetwork(clients, PEER_SECONDS)),

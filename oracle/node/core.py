@@ -12,21 +12,20 @@ import math
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 
 from oracle.errors import SibylError
-from oracle.journal import Journal
 from oracle.node.duties import Duties
 from oracle.node.metrics import Metrics
 from oracle.pipeline import Check, Effect, Event, Member, Millis, Observed, Pipeline, Submit, Work
 from oracle.ports import ChainReader, ChainSubmitter, Cursor, Peers, Prover, Receipt, SigningCommittee
 from oracle.protocol.errors import ProtocolError
-from oracle.protocol.message import Message
+from oracle.protocol.message import Message, Outcome
 from oracle.protocol.types import Digest, Endpoint
 
 T = TypeVar("T")
@@ -41,12 +40,36 @@ CHECK_SECONDS = 0.3
 """Between two looks at a delivery that has not changed."""
 
 
+class EventLog(Protocol):
+    """The journal, as the node needs it (see `oracle.journal`). Calls block; the node makes them from one thread. All raise JournalError."""
+
+    def replay(self) -> Iterator[Event]:
+        """Every event that was ever appended, in order."""
+
+    def append(self, events: tuple[Event, ...], cursor: tuple[Endpoint, Cursor] | None = None) -> None:
+        """All of it is on disk when this returns, or nothing is."""
+
+    def cursor(self, origin: Endpoint) -> Cursor:
+        """Where the reader of `origin` goes on; 0 at first."""
+
+    def save_proof(self, proof: bytes, seconds: float | None = None) -> bytes:
+        """Keep a proof; its keccak256."""
+
+    def proof(self, proof_id: bytes) -> tuple[bytes, float | None]:
+        """A kept proof, and the seconds that making it took here."""
+
+    def close(self) -> None:
+        """Release it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The node's ways to the world; `readers` with the seconds to rest when there was nothing new."""
 
     readers: tuple[tuple[ChainReader, float], ...]
     submitters: dict[Endpoint, ChainSubmitter]
+    infer: Callable[[Message], Awaitable[Outcome]]
+    """This node's own outcome of a request. Raises ProofError when a worker failed (try again)."""
     prover: Prover
     committee: SigningCommittee
     peers: Peers
@@ -84,7 +107,12 @@ class Node:
     """A committee member. `run` serves until it is cancelled."""
 
     def __init__(
-        self, member: Member, journal: Journal, ports: Ports, metrics: Metrics, clock: Callable[[], Millis] = wall_clock
+        self,
+        member: Member,
+        journal: EventLog,
+        ports: Ports,
+        metrics: Metrics,
+        clock: Callable[[], Millis] = wall_clock,
     ) -> None:
         self.member = member
         self.ports = ports

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from oracle import inference
 from oracle.errors import NotAuthorised, ProofError, SigningError
 from oracle.node.gossip import (
     TOPIC_ATTESTATION,
@@ -76,7 +75,7 @@ class Duties:
                 return True
 
     async def _infer(self, work: Work) -> bool:
-        outcome = await inference.infer(self._node.ports.prover, work.message)
+        outcome = await self._node.ports.infer(work.message)
         await self._node.record(Inferred(work.message.digest, outcome, self._node.clock()))
         return True
 

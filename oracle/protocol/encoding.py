@@ -31,11 +31,22 @@ def quantise(
 def _quantise_one(value: float, scale: int, bound: int, name: str) -> int:
     if not math.isfinite(value):
         raise EncodeError(f"{name} is {value}; give a finite number.")
-    scaled = math.copysign(math.floor(abs(math.ldexp(value, scale)) + 0.5), value)
-    if abs(scaled) > bound:
-        limit = math.ldexp(bound, -scale)
-        raise EncodeError(f"{name} is {value:g}, outside the model's range of ±{limit:g}.")
-    return int(scaled)
+    try:
+        scaled = math.ldexp(abs(value), scale)
+    except OverflowError:
+        scaled = math.inf
+    if scaled > bound + 1:
+        raise _out_of_range(value, scale, bound, name)
+    whole = math.floor(scaled)
+    # Exact, where adding one half and rounding down would itself round.
+    whole += scaled - whole >= 0.5
+    if whole > bound:
+        raise _out_of_range(value, scale, bound, name)
+    return -whole if value < 0 else whole
+
+
+def _out_of_range(value: float, scale: int, bound: int, name: str) -> EncodeError:
+    return EncodeError(f"{name} is {value:g}, outside the model's range of ±{math.ldexp(bound, -scale):g}.")
 
 
 def dequantise(values: Sequence[int], scale: int) -> tuple[float, ...]:

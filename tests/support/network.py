@@ -8,6 +8,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from bridges.frost.errors import PeerRefused, PeerTimeout, PeerUnreachable
@@ -16,6 +17,7 @@ from bridges.frost.session import COMMIT_PATH, SHARE_PATH, CoordinatorLimits
 from circuits.memory import Function, InMemoryProver, sum_of_inputs
 from oracle.app.committee import FrostCommittee
 from oracle.errors import NotAuthorised
+from oracle.inference import infer
 from oracle.journal import Journal
 from oracle.node import Node, Ports
 from oracle.node.gossip import TOPIC_ATTESTATION, TOPIC_PROOF
@@ -162,10 +164,12 @@ class Network:
 
         limits = CoordinatorLimits(attempts=4, round_seconds=1.0, total_seconds=5.0)
         member.committee = FrostCommittee(member.share, CommitteeEpoch(1), wires, authorise, limits)
+        prover = InMemoryProver([MODEL_INFO], member.function)
         ports = Ports(
             readers=tuple((MemoryReader(chain), 0.01) for chain in self.chains),
             submitters={chain.endpoint: MemorySubmitter(chain) for chain in self.chains},
-            prover=InMemoryProver([MODEL_INFO], member.function),
+            infer=partial(infer, prover),
+            prover=prover,
             committee=member.committee,
             peers=WiredPeers(wires),
         )

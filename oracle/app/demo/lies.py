@@ -15,6 +15,7 @@ from bridges.evm.sender import Call, Sender
 from bridges.evm.submitter import EvmSubmitter
 from bridges.frost import keystore
 from bridges.frost.errors import FrostError, TooFewSigners
+from bridges.frost.session import CoordinatorLimits
 from bridges.frost.transport import PeerCertificate, PeerClient, TransportIdentity
 from bridges.solana import instructions
 from bridges.solana.instructions import Envelope, HomeRequest
@@ -95,7 +96,7 @@ class Liar:
 
         async with AsyncExitStack() as stack:
             clients = await self._clients(stack)
-            committee = FrostCommittee(share, CommitteeEpoch(1), clients, sign_anything)
+            committee = FrostCommittee(share, CommitteeEpoch(1), clients, sign_anything, CoordinatorLimits(attempts=1))
             stack.callback(committee.close)
             try:
                 await committee.sign(digests)
