@@ -2,7 +2,8 @@
 
 Guarantees: a request or message is posted at most once for each call, also when the endpoint loses an answer; after `Transient` it may or
 may not have been posted (its sequence tells), so look before you ask again. What the program refuses is `Rejected` with the program's
-own name and a sentence; an answer is shown only if its account lies at the address of its digest. Whether an answer's *origin* is to be trusted is what the program checked on delivery.
+own name and a sentence; an answer is shown only if its account lies at the address of its digest. Whether an answer's
+*origin* is to be trusted is what the program checked on delivery.
 """
 
 import asyncio
