@@ -10,7 +10,6 @@ import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 /// @title Committee
 /// @notice Implements {ICommittee}.
 contract Committee is ICommittee, Ownable2Step {
-
     uint32 public override currentEpoch;
     mapping(uint32 epoch => GroupKey) private _keys;
 

@@ -110,7 +110,8 @@ contract Gateway is IGateway, Ownable2Step, Pausable, ReentrancyGuardTransient {
             }
             bytes memory reason = _deliver(delivery.body, digest);
             if (reason.length == 0) any = true;
-            else failure = reason;
+            // A recipient's failure says more than a replay beside it: who retries must not take the former for done.
+            else if (failure.length == 0 || bytes4(reason) == RecipientReverted.selector) failure = reason;
         }
         if (!any) {
             assembly ("memory-safe") {

@@ -64,7 +64,8 @@ interface IGateway is IERC7786GatewaySource {
 
     /// @notice Delivers messages of one signed batch, in the order given.
     /// @dev Invalid bodies, branches and signatures revert. A replay is skipped, and a recipient that reverts leaves its message
-    /// undelivered; when no message at all was delivered, the call reverts with the last such reason.
+    /// undelivered; when no message at all was delivered, the call reverts: with {RecipientReverted} if a
+    /// recipient did, else with {AlreadyDelivered}.
     function deliver(Attestation calldata attestation, Delivery[] calldata deliveries) external;
 
     /// @notice Whether (origin, sequence) was delivered here.

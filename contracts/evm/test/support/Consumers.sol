@@ -34,6 +34,15 @@ contract Recorder is IERC7786Recipient, IOracleConsumer {
     }
 }
 
+/// @dev Notes how much gas its callback was given.
+contract GasMeter is IOracleConsumer {
+    uint256 public gasSeen;
+
+    function onAnswer(Answer calldata) external {
+        gasSeen = gasleft();
+    }
+}
+
 /// @dev A recipient that does nothing: the measure of a delivery's own cost.
 contract TrivialRecipient is IERC7786Recipient {
     function receiveMessage(bytes32, bytes calldata, bytes calldata) external payable returns (bytes4) {
