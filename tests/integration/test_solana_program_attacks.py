@@ -121,6 +121,23 @@ def test_solana_program_attack_wormhole__fake_peer__refused(bench: Bench, mallor
     assert bench.refused(bent(bench.delivery(message), account_3=fake)) == "UnknownPeer"
 
 
+def test_solana_program_attack_wormhole__program_owned_copies_at_other_addresses__refused(bench: Bench) -> None:
+    # Such copies cannot come about; if they ever could, the address alone would still stop them.
+    message, fake, user = bench.inbound(), Keypair().pubkey(), bench.user.pubkey()
+    bench.accepted(bench.delivery(message))
+
+    def copied(address: Pubkey) -> Pubkey:
+        copy_account(bench, address, fake, bench.at.program, lambda data: None)
+        return fake
+
+    cheap = instructions.request(bench.at, user, 1, sp.DEADLINE, bench.asked())
+    assert bench.refused(bent(cheap, account_2=copied(bench.at.model(sp.MODEL).address))) == "WrongAddress"
+    close = instructions.close_inbox(bench.at, user, message.digest, user)
+    assert bench.refused(bent(close, account_1=copied(bench.at.inbox(message.digest).address))) == "WrongAddress"
+    again = bench.delivery(bench.inbound(sequence=2))
+    assert bench.refused(bent(again, account_4=copied(bench.at.replay(sp.EVM, 1).address))) == "WrongAddress"
+
+
 # ---- Nomad 2022: a zero root was trusted ----
 
 
@@ -327,6 +344,15 @@ def test_solana_program_attack__initialise_a_program_without_upgrade_authority__
     assert bench.refused(step) == "MissingSignature"
 
 
+def test_solana_program_attack__initialise_by_the_authority_that_gave_up__refused() -> None:
+    # The loader clears the option's byte alone and leaves the old key behind it.
+    bench = sp.deploy()
+    found = bench.account(bench.at.program_data)
+    stale = bytes(found.data[:12]) + b"\0" + bytes(bench.authority.pubkey()) + bytes(found.data[45:])
+    bench.put(bench.at.program_data, stale, found.owner, found.lamports)
+    assert bench.refused(sp.initialise(bench), signers=(bench.authority,)) == "NotUpgradeAuthority"
+
+
 def test_solana_program_attack__initialise_twice__refused(bench: Bench) -> None:
     assert bench.refused(sp.initialise(bench), signers=(bench.authority,)) == "AlreadyExists"
 
@@ -421,6 +447,7 @@ def test_solana_program_attack__settling_with_foreign_accounts__refused(bench: B
 
 def test_solana_program_attack__home_result_without_its_outbox__refused(bench: Bench) -> None:
     step = bench.delivery(result_messages(bench.post_request(), sp.answered())[0])
+    assert bench.refused(bent(step, account_3=bench.at.peer(sp.EVM).address)) == "WrongAddress"
     for count in (7, 8, 9):
         short = Instruction(step.program_id, bytes(step.data), list(step.accounts)[:count])
         assert bench.refused(short) == "WrongAccountCount"
@@ -449,6 +476,18 @@ def test_solana_program_attack__answer_after_an_answer_or_after_the_refund__refu
     bench.set_time(sp.DEADLINE + 1)
     bench.accepted(instructions.refund(bench.at, late.sequence, bench.user.pubkey()))
     assert bench.refused(bench.delivery(result_messages(late, sp.answered())[0])) == "Expired"
+
+
+@pytest.mark.parametrize("state", [c.OUTBOX_POSTED, c.OUTBOX_ANSWERED, c.OUTBOX_REFUSED, 0, 5])
+def test_solana_program_attack__answer_to_a_request_that_is_settled__refused_even_without_the_bitmap(
+    bench: Bench, state: int
+) -> None:
+    request = bench.post_request()
+    address = bench.at.outbox(1).address
+    settled = bytearray(bench.account(address).data)
+    settled[c.OUTBOX_ACCOUNT_STATE_OFFSET] = state
+    bench.put(address, bytes(settled), bench.at.program)
+    assert bench.refused(bench.delivery(result_messages(request, sp.answered())[0])) == "NotPending"
 
 
 def test_solana_program_attack__refund_of_what_is_not_pending_or_to_somebody_else__refused(

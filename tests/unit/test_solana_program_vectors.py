@@ -21,6 +21,7 @@ from solders.transaction_metadata import FailedTransactionMetadata, TransactionM
 
 from contracts.solana.build import build_probe
 from contracts.solana.errors import SOURCE, describe, program_errors
+from oracle.protocol import constants as c
 from tests.support.schnorr import ORDER, SchnorrKey, verify
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
@@ -71,6 +72,14 @@ def test_solana_program_vectors__message_cut_or_lengthened__refused(vector: dict
     body = raw(vector["body"])
     for cut in (body[:-1], body + b"\0", body[:215], body[1:]):
         assert isinstance(probe(BODY, cut), str)
+
+
+@pytest.mark.parametrize("field", [c.RESULT_REQUESTER_OFFSET, c.RESULT_CONSUMER_OFFSET])
+def test_solana_program_vectors__result_with_an_unpadded_evm_account__refused(field: int) -> None:
+    body = next(raw(vector["body"]) for vector in MESSAGES["messages"] if vector["name"].endswith("result 0, answered"))
+    bent = bytearray(body)
+    bent[c.BODY_SIZE + field] = 1
+    assert probe(BODY, bytes(bent)) == "InvalidAddressPadding"
 
 
 @pytest.mark.parametrize("batch", MESSAGES["batches"], ids=lambda batch: str(len(batch["digests"])))
