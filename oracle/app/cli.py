@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from oracle.app.logs import configure_logs
 from oracle.errors import ConfigError, SibylError
@@ -34,7 +34,10 @@ app.add_typer(node_app, name="node")
 app.add_typer(devnet_app, name="devnet")
 app.add_typer(model_app, name="model")
 
-console = Console()
+WIDE = 132
+"""Columns of a table that goes to a file or a pipe; a terminal says its own width."""
+
+console = Console(width=None if sys.stdout.isatty() else WIDE)
 
 
 @app.command()
@@ -55,7 +58,8 @@ def demo(
     """Show the whole road: two chains, four nodes, real proofs, one signature; then show that lying does not work."""
     from oracle.app.demo.run import run_demo
 
-    _quiet_logs()
+    # Its refusals are shown in the tables; the library's own log of them would only repeat that.
+    configure_logs(json_lines=False, level=logging.CRITICAL)
     report = _run(run_demo(console, keep))
     if json_file is not None:
         json_file.write_text(json.dumps(report, indent=1) + "\n")
@@ -99,7 +103,17 @@ def model_list() -> None:
     """List the models in this machine's cache."""
     from circuits.catalogue import list_models
 
-    table = Table("name", "model id", "inputs", "outputs", "k", "proof", "accuracy", box=None, header_style="bold")
+    table = Table(
+        "name",
+        Column("model id", overflow="fold"),
+        "inputs",
+        "outputs",
+        "k",
+        "proof",
+        "accuracy",
+        box=None,
+        header_style="bold",
+    )
     for model in list_models():
         table.add_row(
             model.name,
@@ -163,12 +177,15 @@ def request(
 @app.command()
 def bench(
     output: Annotated[Path, typer.Option(help="Where the figures are written as JSON.")] = Path("build/bench.json"),
+    fresh_clone: Annotated[
+        bool, typer.Option("--fresh-clone", help="Also clone the committed tree and time the demo there (minutes).")
+    ] = False,
 ) -> None:
     """Measure the bounds that the project sets itself, and print them beside their goals."""
     from oracle.app.bench import run_bench
 
     _quiet_logs()
-    _run(run_bench(console, output))
+    _run(run_bench(console, output, fresh_clone))
 
 
 def _quiet_logs() -> None:

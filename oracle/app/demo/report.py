@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import cast
 
 from rich.console import Console
 from rich.table import Table
@@ -93,15 +94,14 @@ def print_report(
 
 def _deliveries_table(deliveries: Sequence[dict[str, object]]) -> Table:
     table = Table(title="Answers delivered", title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for name in ("patient", "from → to", "policy", "predicted", "onnxruntime", "true label"):
-        table.add_column(name, no_wrap=True)
-    for name in ("proof s", "proof bytes", "gas", "CU", "latency s"):
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("patient", "asked → used", "policy", "predicted", "onnxruntime", "truth"):
+        table.add_column(name, overflow="fold")
+    for name in ("proof", "cost", "latency"):
+        table.add_column(name, justify="right", overflow="fold")
     for row in deliveries:
-        predicted, ort = row["predicted"], row["onnxruntime"]
-        assert isinstance(predicted, dict)  # noqa: S101 - both come from _row
-        assert isinstance(ort, dict)  # noqa: S101
+        predicted, ort = cast(dict[str, object], row["predicted"]), cast(dict[str, object], row["onnxruntime"])
         right = predicted["label"] == row["label"]
+        cost = f"{_number(row['gas'], ',d')} gas" if row["to"] == EVM else f"{_number(row['compute_units'], ',d')} CU"
         table.add_row(
             str(row["patient"]),
             f"{row['from']} → {row['to']}",
@@ -109,11 +109,9 @@ def _deliveries_table(deliveries: Sequence[dict[str, object]]) -> Table:
             f"{predicted['label']} {_number(predicted['logit'], '+.3f')}",
             _number(ort["logit"], "+.3f"),
             f"[{'green' if right else 'yellow'}]{row['label']}[/]",
-            _number(row["zk_proof_seconds"], ".2f"),
-            _number(row["zk_proof_bytes"], ",d"),
-            _number(row["gas"], ",d"),
-            _number(row["compute_units"], ",d"),
-            _number(row["latency_seconds"], ".2f"),
+            f"{_number(row['zk_proof_seconds'], '.2f')} s, {_number(row['zk_proof_bytes'], ',d')} B",
+            cost,
+            f"{_number(row['latency_seconds'], '.1f')} s",
         )
     return table
 

@@ -1,0 +1,156 @@
+"""`make bench`: measures the bounds that the project sets itself (`oracle/app/figures.py`) on a real devnet.
+
+Machines differ and are shared, so nothing here fails a test: it prints a table and writes JSON. Times are wall clock on this machine;
+gas, compute units and sizes are exact.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from bridges.evm.abi import account_of
+from bridges.evm.account import EvmAccount
+from bridges.evm.sender import Call, Sender
+from oracle.app.asking import DevnetUser, open_user
+from oracle.app.devnet.network import DevnetOptions, running_devnet
+from oracle.app.figures import Figure, figure, figures_table, write_figures
+from oracle.app.setup import run_setup
+from oracle.app.toolchain import Toolchain
+from oracle.errors import ConfigError, SibylError, Transient
+from oracle.protocol.hashing import keccak256
+from oracle.protocol.types import Account
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = "make bench"
+FRESH_COMMAND = "sibyl bench --fresh-clone"
+DEMO_SECONDS, CLONE_SECONDS, DELIVERY_SECONDS = 300.0, 1800.0, 60.0
+MESSAGES = 3
+SIGNATURE_TEST = "test_verify__gas__within_the_bound"
+SIGNATURE_LOG = "gas of the signature check: "
+RECEIVE_MESSAGE = keccak256(b"receiveMessage(bytes32,bytes,bytes)")[:4]
+
+
+async def run_bench(console: Console, output: Path, fresh_clone: bool) -> None:
+    """Measure everything, print the table, write the JSON."""
+    toolchain = run_setup(console)
+    figures: list[Figure] = []
+    if fresh_clone:
+        figures.append(await _fresh_clone(console))
+    console.print("[dim]·[/] running the demo", highlight=False)
+    figures += await _demo()
+    console.print("[dim]·[/] delivering messages of 64 bytes", highlight=False)
+    async with running_devnet(toolchain, DevnetOptions()) as devnet, open_user(devnet.file(), devnet.model) as user:
+        figures += await _messages(user)
+    figures.append(figure("EVM signature check, execution", await _signature_check(toolchain), COMMAND))
+    figures.sort(key=lambda one: one.name)
+    console.print()
+    console.print(figures_table(figures))
+    write_figures(figures, output)
+    console.print(f"\nWritten to {output}.", highlight=False)
+
+
+async def _demo() -> list[Figure]:
+    """The demo's own figures, and its wall time from typing to table."""
+    with tempfile.TemporaryDirectory(prefix="sibyl-bench-") as directory:
+        report = Path(directory) / "demo.json"
+        await _make_demo(ROOT, report, DEMO_SECONDS)
+        return [Figure(**entry) for entry in json.loads(report.read_text())["figures"]]
+
+
+async def _fresh_clone(console: Console) -> Figure:
+    """Clone what is committed, with an empty cache, and run the demo there. The packages' own download caches stay."""
+    console.print("[dim]·[/] cloning and running the demo there", highlight=False)
+    with tempfile.TemporaryDirectory(prefix="sibyl-bench-") as directory:
+        clone = Path(directory) / "sibyl"
+        started = time.monotonic()
+        await _run(["git", "clone", "--quiet", str(ROOT), str(clone)], ROOT, CLONE_SECONDS)
+        await _make_demo(clone, Path(directory) / "demo.json", CLONE_SECONDS)
+        return figure("Fresh clone to the demo's table", time.monotonic() - started, FRESH_COMMAND)
+
+
+async def _make_demo(checkout: Path, report: Path, timeout: float) -> None:
+    if not (checkout / "Makefile").exists():
+        raise ConfigError("The benchmark runs from a checkout of the project.")
+    arguments = [f"PYTHON={sys.executable}", f"DEMO_ARGS=--json {report}"]
+    await _run(["make", "--no-print-directory", "demo", *arguments], checkout, timeout)
+
+
+async def _run(command: list[str], directory: Path, timeout: float, environment: dict[str, str] | None = None) -> str:
+    """What the command printed. Raises SibylError with the end of that when it failed, Transient after `timeout` seconds."""
+    program = shutil.which(command[0])
+    if program is None:
+        raise ConfigError(f"{command[0]} is not installed.")
+    environment = {**(os.environ if environment is None else environment), "SIBYL_STARTED": str(time.time())}
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *command[1:],
+        cwd=directory,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(timeout):
+            told, _ = await process.communicate()
+    except TimeoutError as error:
+        raise Transient(f"{' '.join(command)} did not end within {timeout:g} s.") from error
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    if process.returncode:
+        raise SibylError(f"{' '.join(command)} failed:\n{told.decode(errors='replace')[-3000:]}")
+    return told.decode(errors="replace")
+
+
+async def _messages(user: DevnetUser) -> list[Figure]:
+    """Messages from Solana to a recipient that does nothing but say that it took them."""
+    sender = Sender(user.evm_client, EvmAccount(user.devnet.evm.stranger_key))
+    deployed = await sender.send(Call(None, _taker()))
+    if deployed.contract is None:
+        raise Transient("The recipient of the benchmark was not deployed.")
+    recipient = account_of(deployed.contract)
+    costs = [await _message_cost(user, recipient, number) for number in range(MESSAGES)]
+    # The first delivery of an origin opens a word of the replay bitmap, and is the dearest.
+    return [figure("EVM attested delivery, 64-byte payload, whole transaction", max(costs), COMMAND)]
+
+
+def _taker() -> bytes:
+    """Creation code of a contract whose every call returns `receiveMessage`'s selector."""
+    runtime = b"\x63" + RECEIVE_MESSAGE + bytes.fromhex("60e01b5f5260205ff3")
+    head = bytes([0x60, len(runtime), 0x80, 0x60, 0x09, 0x5F, 0x39, 0x5F, 0xF3])
+    return head + runtime
+
+
+async def _message_cost(user: DevnetUser, recipient: Account, number: int) -> int:
+    payload = keccak256(number.to_bytes(8)) * 2
+    sent = await user.solana.send_message(user.evm_endpoint, recipient, payload)
+    async with asyncio.timeout(DELIVERY_SECONDS):
+        while True:
+            for report in await user.node_reports(sent.request_id):
+                for item in report["deliverables"]:
+                    if item["receipt"] is not None:
+                        return int(item["receipt"]["cost"])
+            await asyncio.sleep(0.1)
+
+
+async def _signature_check(toolchain: Toolchain) -> float:
+    """Gas of the check itself, as the forge test that holds it to its bound reports it."""
+    command = [str(toolchain.forge), "test", "--json", "--match-test", SIGNATURE_TEST]
+    told = await _run(command, ROOT / "contracts" / "evm", DEMO_SECONDS, toolchain.forge_environment())
+    for line in told.splitlines():
+        if line.startswith("{"):
+            suites = json.loads(line)
+            for suite in suites.values():
+                for result in suite["test_results"].values():
+                    for log in result["decoded_logs"]:
+                        if log.startswith(SIGNATURE_LOG):
+                            return float(log.removeprefix(SIGNATURE_LOG))
+    raise SibylError("forge did not report the gas of the signature check.")
