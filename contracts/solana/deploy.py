@@ -43,7 +43,6 @@ _INITIALISE_BUFFER, _WRITE, _DEPLOY = 0, 1, 2
 
 _PARALLEL: Final = 16
 _ROUNDS: Final = 5
-_ROUND_SECONDS: Final = 30.0
 _CALL_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.05
 _STATUS_BATCH: Final = 256
@@ -68,6 +67,7 @@ class _Session:
     client: AsyncClient
     payer: Keypair
     authority: Keypair
+    round_seconds: float
 
     @property
     def signers(self) -> list[Keypair]:
@@ -83,15 +83,18 @@ async def deploy_program(
     authority: Keypair | None = None,
     progress: Progress | None = None,
     timeout: float = 180.0,
+    round_seconds: float = 30.0,
 ) -> Deployment:
     """Deploy `executable` at the address of `program`; `authority` (default: the payer) may upgrade it later.
+
+    A write that is not confirmed after `round_seconds` is sent again, a few times; `timeout` bounds the whole.
 
     Raises Rejected when the cluster refuses the program (or it exists), Transient when the cluster does not answer in time.
     """
     say = progress or (lambda _line: None)
     data_address = Pubkey.find_program_address([bytes(program.pubkey())], LOADER)[0]
     async with _mapped_errors(timeout), AsyncClient(rpc_url, timeout=_CALL_SECONDS) as client:
-        session = _Session(client, payer, authority or payer)
+        session = _Session(client, payer, authority or payer, round_seconds)
         if (await client.get_account_info(program.pubkey())).value is not None:
             raise Rejected(f"There is already an account at {program.pubkey()}; upgrade it, or choose another address.")
         buffer = Keypair()
@@ -188,7 +191,7 @@ async def _send_one(session: _Session, steps: Sequence[Instruction], signers: Se
     raw = _signed(steps, session.payer.pubkey(), signers, blockhash)
     # Preflight on: a refusal comes back with the cluster's own reason.
     signature = (await session.client.send_raw_transaction(raw, TxOpts(preflight_commitment=Confirmed))).value
-    confirmed = await _confirmed(session.client, [signature])
+    confirmed = await _confirmed(session, [signature])
     if signature not in confirmed:
         raise Transient("A transaction of the deployment was not confirmed in time; try again.")
 
@@ -212,7 +215,7 @@ async def _send_all(session: _Session, steps: Sequence[Instruction], say: Progre
             tasks = {index: group.create_task(send(step, blockhash)) for index, step in missing.items()}
         by_signature = {signature: index for index, task in tasks.items() if (signature := task.result())}
         sent += len(by_signature)
-        for signature in await _confirmed(session.client, by_signature):
+        for signature in await _confirmed(session, by_signature):
             del missing[by_signature[signature]]
         if not missing:
             return sent
@@ -224,13 +227,13 @@ def _signed(steps: Sequence[Instruction], payer: Pubkey, signers: Sequence[Keypa
     return bytes(Transaction(list(signers), Message.new_with_blockhash(list(steps), payer, blockhash), blockhash))
 
 
-async def _confirmed(client: AsyncClient, signatures: Iterable[Signature]) -> set[Signature]:
+async def _confirmed(session: _Session, signatures: Iterable[Signature]) -> set[Signature]:
     """Those that the cluster confirmed within a round's time. Raises Rejected when one failed."""
     waiting, done = set(signatures), set[Signature]()
-    deadline = asyncio.get_running_loop().time() + _ROUND_SECONDS
+    deadline = asyncio.get_running_loop().time() + session.round_seconds
     while waiting and asyncio.get_running_loop().time() < deadline:
         asked = list(waiting)[:_STATUS_BATCH]
-        for signature, status in zip(asked, (await client.get_signature_statuses(asked)).value, strict=True):
+        for signature, status in zip(asked, (await session.client.get_signature_statuses(asked)).value, strict=True):
             if status is None:
                 continue
             if status.err is not None:
