@@ -518,6 +518,21 @@ def test_solana_program_attack__closing_what_belongs_to_others__refused(bench: B
     assert bench.refused(early, signers=(mallory,)) == "WrongPayer"
 
 
+def test_solana_program_attack_revival__lamports_sent_to_a_closed_account_in_the_same_transaction__bring_nothing_back(
+    bench: Bench,
+) -> None:
+    bench.post_request()
+    bench.set_time(sp.DEADLINE + 1)
+    user, outbox = bench.user.pubkey(), bench.at.outbox(1).address
+    refund = instructions.refund(bench.at, 1, user)
+    revive = transfer(TransferParams(from_pubkey=user, to_pubkey=outbox, lamports=bench.lamports(outbox)))
+    assert bench.refused(refund, revive, refund) == "WrongOwner"
+    bench.accepted(refund, revive)
+    revived = bench.account(outbox)
+    assert revived.owner == SYSTEM
+    assert bytes(revived.data) == b""
+
+
 # ---- requests that the chain can refuse at once ----
 
 
