@@ -37,6 +37,7 @@ from oracle.journal import Journal
 from oracle.node import Node, Ports
 from oracle.node.gossip import TOPIC_ATTESTATION, TOPIC_PROOF
 from oracle.node.metrics import Metrics
+from oracle.node.schedule import periodic_work
 from oracle.node.status import application
 from oracle.pipeline import Member, Takeover
 from oracle.ports import ChainReader, ChainSubmitter
@@ -219,7 +220,7 @@ async def serve(config: NodeConfig) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with built_node(config) as node:
+    async with built_node(config) as node, periodic_work(node):
         log.info("node ready", member=config.identifier, devnet=config.devnet, quorum=config.committee.quorum)
         running = asyncio.ensure_future(node.run())
         stopping = asyncio.ensure_future(stop.wait())

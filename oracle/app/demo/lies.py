@@ -1,7 +1,8 @@
 """Lies, and who refuses them. Each attempt is real: real keys, real transactions, real proofs, against the running devnet."""
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ from oracle.protocol.message import Message, Outcome, result_messages
 from oracle.protocol.types import CommitteeEpoch, Digest, Policy, Status, evm_account
 
 PEER_SECONDS = 12.0
+_PEER_PREFIX = re.compile(r"^Peer \d+ refused \(\w+\): ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,7 @@ class Liar:
             try:
                 await committee.sign(digests)
             except TooFewSigners as error:
-                return [
-                    Refusal(f"node {self.member} asks for a signature over another output", f"node {who}", _clean(why))
-                    for who, why in sorted(error.refusals.items())
-                ]
+                return _together(f"node {self.member} asks for a signature over another output", error.refusals)
             except SigningError as error:
                 return [Refusal("a signature over another output", "the committee", str(error))]
         raise LieAccepted("The committee signed an output that the model does not give.")
@@ -158,20 +157,17 @@ class Liar:
     async def _proof_to_nodes(self, asked: Asked, doctored: bytes) -> list[Refusal]:
         """Member 4 hands the doctored proof to its peers, as a node that spreads its proof does."""
         notice = ProofNotice(asked.request_id, doctored).to_bytes()
-        refusals = []
         async with AsyncExitStack() as stack:
             clients = await self._clients(stack)
             replies = await asyncio.gather(*(self._hand_over(clients[who], notice) for who in clients))
-            for who, why in zip(clients, replies, strict=True):
-                if why is not None:
-                    refusals.append(Refusal(f"node {self.member} spreads the doctored proof", f"node {who}", why))
-        return refusals
+        refusals = {who: why for who, why in zip(clients, replies, strict=True) if why is not None}
+        return _together(f"node {self.member} spreads the doctored proof", refusals)
 
     async def _hand_over(self, client: PeerClient, notice: bytes) -> str | None:
         try:
             await client.call(TOPIC_PROOF, notice, PEER_SECONDS)
         except FrostError as error:
-            return _clean(str(error))
+            return str(error)
         return None  # it holds a checked proof already, and did not look at this one
 
     # ---- a replayed delivery, a message for another chain ----
@@ -231,6 +227,17 @@ class Liar:
         except Rejected as error:
             return Refusal(tried, "the Solana program", _reason(error))
         raise LieAccepted(f"The Solana program took {tried}.")
+
+
+def _together(tried: str, refusals: Mapping[int, str]) -> list[Refusal]:
+    """One entry for all nodes that gave the same reason."""
+    nodes: dict[str, list[int]] = {}
+    for who, why in sorted(refusals.items()):
+        nodes.setdefault(_PEER_PREFIX.sub("", _clean(why)), []).append(who)
+    return [
+        Refusal(tried, f"node{'s' if len(who) > 1 else ''} {', '.join(map(str, who))}", why)
+        for why, who in nodes.items()
+    ]
 
 
 def _branch(digests: tuple[Digest, ...], digest: Digest) -> tuple[bytes, ...]:

@@ -96,7 +96,7 @@ def _deliveries_table(deliveries: Sequence[dict[str, object]]) -> Table:
     table = Table(title="Answers delivered", title_justify="left", box=None, header_style="bold", pad_edge=False)
     for name in ("patient", "asked → used", "policy", "predicted", "onnxruntime", "truth"):
         table.add_column(name, overflow="fold")
-    for name in ("proof", "cost", "latency"):
+    for name in ("proof s", "proof B", "cost", "latency"):
         table.add_column(name, justify="right", overflow="fold")
     for row in deliveries:
         predicted, ort = cast(dict[str, object], row["predicted"]), cast(dict[str, object], row["onnxruntime"])
@@ -109,7 +109,8 @@ def _deliveries_table(deliveries: Sequence[dict[str, object]]) -> Table:
             f"{predicted['label']} {_number(predicted['logit'], '+.3f')}",
             _number(ort["logit"], "+.3f"),
             f"[{'green' if right else 'yellow'}]{row['label']}[/]",
-            f"{_number(row['zk_proof_seconds'], '.2f')} s, {_number(row['zk_proof_bytes'], ',d')} B",
+            _number(row["zk_proof_seconds"], ".2f"),
+            _number(row["zk_proof_bytes"], ",d"),
             cost,
             f"{_number(row['latency_seconds'], '.1f')} s",
         )
