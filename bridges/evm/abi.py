@@ -26,7 +26,7 @@ from eth_utils.address import to_checksum_address
 
 from bridges.evm import refusals
 from contracts.evm import artifacts
-from oracle.errors import DecodeError, EncodeError
+from oracle.errors import ConfigError, DecodeError, EncodeError
 from oracle.protocol.hashing import keccak256
 from oracle.protocol.types import ADDRESS, WORD, Account, evm_account
 
@@ -133,8 +133,20 @@ def _decode(types: Sequence[str], data: bytes, what: str) -> tuple[Any, ...]:
 
 @cache
 def interface(name: str) -> Interface:
-    """The interface of a compiled contract. Raises ConfigError (from the artefacts) when it was not compiled."""
-    return Interface(name, artifacts.load(name).abi)
+    """The interface of a compiled contract. Raises ConfigError when it was not compiled."""
+    return Interface(name, _artifact(name).abi)
+
+
+def creation_code(name: str, *arguments: Any) -> bytes:
+    """What deploys a compiled contract with these constructor arguments. Raises ConfigError when it was not compiled."""
+    return _artifact(name).bytecode + interface(name).encode_constructor(*arguments)
+
+
+def _artifact(name: str) -> artifacts.ContractArtifact:
+    try:
+        return artifacts.load(name)
+    except artifacts.ArtifactError as error:
+        raise ConfigError(str(error)) from error
 
 
 @cache
@@ -169,7 +181,8 @@ def _sentence(entry: Any, arguments: tuple[Any, ...], known: Mapping[bytes, Any]
     name, names = entry["name"], get_abi_input_names(entry)
     shown = {str(key): _show(value) for key, value in zip(names, arguments, strict=True)}
     if name in _NESTED:
-        shown[str(names[-1])] = _decode_revert(arguments[-1], known).sentence.removesuffix(".")
+        inner = _decode_revert(arguments[-1], known)
+        shown[str(names[-1])] = inner.sentence.removesuffix(".") + (f" ({inner.name})" if inner.name else "")
     listed = ", ".join(f"{key}={value}" for key, value in shown.items())
     return refusals.sentence(name, shown) or f"The contract refused: {name}({listed})."
 

@@ -18,13 +18,20 @@ import aiohttp
 import stamina
 from eth_typing import ChecksumAddress, HexStr
 from web3 import AsyncWeb3
-from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
+from web3.exceptions import (
+    BlockNotFound,
+    ContractLogicError,
+    InvalidAddress,
+    TransactionNotFound,
+    Web3Exception,
+    Web3RPCError,
+)
 from web3.types import BlockIdentifier, FilterParams, RPCEndpoint, TxParams
 
 from bridges.evm.abi import decode_revert
 from bridges.evm.answers import Header, Log, Mined, header, log, mined
 from bridges.evm.provider import HttpProvider
-from oracle.errors import ChainError, ConfigError, Rejected, Transient
+from oracle.errors import ChainError, ConfigError, EncodeError, Rejected, Transient
 from oracle.protocol.types import Chain
 
 T = TypeVar("T")
@@ -244,6 +251,8 @@ class EvmClient:
                 return await request(self._web3s[index])
         except (BlockNotFound, TransactionNotFound) as error:
             raise _NotFound(what) from error
+        except InvalidAddress as error:
+            raise EncodeError(f"Not an address with an EIP-55 checksum: {error.args[-1]}.") from error
         except ContractLogicError as error:
             raise _rejected(error) from error
         except Web3RPCError as error:

@@ -11,11 +11,10 @@ from typing import Any
 
 from eth_typing import ChecksumAddress
 
-from bridges.evm.abi import account_of, interface
+from bridges.evm.abi import account_of, creation_code, interface
 from bridges.evm.answers import Mined
 from bridges.evm.points import split_signature
 from bridges.evm.sender import Call, Sender
-from contracts.evm import artifacts
 from oracle.errors import ConfigError, Transient
 from oracle.protocol.message import encode_endpoint
 from oracle.protocol.types import Chain, Endpoint, Kind, ModelId
@@ -139,8 +138,7 @@ class _Deployment:
         )
 
     async def _create(self, contract: str, *arguments: Any) -> ChecksumAddress:
-        code = artifacts.load(contract).bytecode + interface(contract).encode_constructor(*arguments)
-        return await self._create_raw(contract, code)
+        return await self._create_raw(contract, creation_code(contract, *arguments))
 
     async def _create_raw(self, name: str, code: bytes) -> ChecksumAddress:
         receipt = await self._send(Call(None, code), f"deploy {name}")

@@ -1,6 +1,5 @@
 """The EVM adapter on a real anvil, held to the rules of the ports."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -16,7 +15,7 @@ from tests.conformance.chain_suite import ReaderSuite, SubmitterSuite, World
 from tests.support import samples
 from tests.support.evm_chain import RECEIVER, Anvil, Deployed, anvil, deployed
 
-pytestmark = [pytest.mark.devnet, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.devnet, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(60)]
 RECIPIENT = evm_account(samples.seeded("recipient", 20))
 
 
@@ -58,7 +57,7 @@ async def chain(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Anvil
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def world(chain: Anvil) -> AsyncIterator[World]:
-    async with asyncio.timeout(60), deployed(chain) as contracts:
+    async with deployed(chain) as contracts:
         yield EvmWorld(contracts)
 
 

@@ -34,7 +34,7 @@ from tests.support.evm_chain import (
 )
 from tests.support.schnorr import SchnorrKey
 
-pytestmark = [pytest.mark.devnet, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.devnet, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(60)]
 INPUTS = (1, -2, 3)
 OUTCOME = Outcome(Status.ANSWERED, (-(1 << 14),), 14)
 REFUSAL = Outcome(Status.INFERENCE_FAILED)
@@ -48,7 +48,7 @@ async def chain(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Anvil
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def contracts(chain: Anvil) -> AsyncIterator[Deployed]:
-    async with asyncio.timeout(60), deployed(chain) as made:
+    async with deployed(chain) as made:
         yield made
 
 
