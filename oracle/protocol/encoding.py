@@ -29,6 +29,10 @@ def quantise(
 
 
 def _quantise_one(value: float, scale: int, bound: int, name: str) -> int:
+    try:
+        value = float(value)  # a whole number, as JSON may hold it, can be larger than any float
+    except OverflowError:
+        raise EncodeError(f"{name} is a whole number of more than 300 digits; give a smaller one.") from None
     if not math.isfinite(value):
         raise EncodeError(f"{name} is {value}; give a finite number.")
     try:

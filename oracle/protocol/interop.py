@@ -47,7 +47,7 @@ class InteropAddress:
             chain = Chain(ChainType(int.from_bytes(data[2:4])), reference)
             return cls(chain, Account(address))
         except (EncodeError, ValueError) as error:
-            raise DecodeError(f"Not a usable ERC-7930 address: {error}") from error
+            raise DecodeError(f"Not a usable ERC-7930 address: {str(error).rstrip('.')}.") from error
 
     @classmethod
     def _evm(cls, reference: bytes, address: bytes) -> "InteropAddress":

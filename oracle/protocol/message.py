@@ -70,7 +70,7 @@ def _decoding(what: str, data: bytes, read: Callable[[_Reader], T]) -> T:
     try:
         value = read(reader)
     except (EncodeError, ValueError) as error:
-        raise DecodeError(f"{what} is invalid: {error}") from error
+        raise DecodeError(f"{what} is invalid: {str(error).rstrip('.')}.") from error
     reader.finish()
     return value
 
