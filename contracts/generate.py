@@ -106,9 +106,7 @@ def parse_specification(text: str) -> Specification:
         document: Mapping[str, object] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SpecificationError(f"protocol.toml is not valid TOML: {error}") from error
-    groups = tuple(
-        _parse_group(name, _table(name, value)) for name, value in document.items() if name != "layout"
-    )
+    groups = tuple(_parse_group(name, _table(name, value)) for name, value in document.items() if name != "layout")
     layouts = tuple(
         _parse_layout(name, _table(f"layout.{name}", value))
         for name, value in _table("layout", document.get("layout", {})).items()
@@ -148,9 +146,7 @@ def _parse_group(name: str, table: Mapping[str, object]) -> Group:
     if kind not in INTEGER_BITS and kind not in ("tag", "seed"):
         raise SpecificationError(f"{name}.type is {kind!r}; use one of {', '.join(INTEGER_BITS)}, tag, seed.")
     constants = tuple(
-        _parse_constant(key, kind, _table(f"{name}.{key}", value))
-        for key, value in table.items()
-        if key != "type"
+        _parse_constant(key, kind, _table(f"{name}.{key}", value)) for key, value in table.items() if key != "type"
     )
     if not constants:
         raise SpecificationError(f"{name} holds no constant; remove the table or fill it.")
@@ -175,9 +171,7 @@ def _parse_value(name: str, kind: str, value: object) -> int | str:
     text = _text(f"{name}.value", value)
     limit = TAG_SIZE if kind == "tag" else SEED_MAX_SIZE
     if not text.isascii() or len(text) > limit or any(c in text for c in '"\\'):
-        raise SpecificationError(
-            f"{name} must be at most {limit} ASCII characters without quotes or backslashes."
-        )
+        raise SpecificationError(f"{name} must be at most {limit} ASCII characters without quotes or backslashes.")
     return text
 
 
@@ -240,9 +234,7 @@ def _python_doc(text: str) -> list[str]:
 def _python_value(constant: Constant) -> str:
     if isinstance(constant.value, int):
         return str(constant.value)
-    return (
-        f'b"{constant.value}".ljust({TAG_SIZE}, b"\\0")' if constant.type == "tag" else f'b"{constant.value}"'
-    )
+    return f'b"{constant.value}".ljust({TAG_SIZE}, b"\\0")' if constant.type == "tag" else f'b"{constant.value}"'
 
 
 def render_python(specification: Specification) -> str:
@@ -308,9 +300,7 @@ def render_solidity(specification: Specification) -> str:
         lines += _wrap(f"layout {layout.name}: {layout.doc}", f"{indent}// ")
         for field in layout.fields:
             lines += _wrap(_field_doc(field), f"{indent}/// @dev ")
-            lines.append(
-                f"{indent}uint256 internal constant {prefix}_{field.name.upper()}_OFFSET = {field.offset};"
-            )
+            lines.append(f"{indent}uint256 internal constant {prefix}_{field.name.upper()}_OFFSET = {field.offset};")
         lines += _wrap(layout.doc, f"{indent}/// @dev ")
         lines += [f"{indent}uint256 internal constant {prefix}_SIZE = {layout.size};", ""]
     return "\n".join([*lines[:-1], "}"]) + "\n"
@@ -387,9 +377,7 @@ def drift(root: Path, specification: Specification) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m contracts.generate", description=NOTICE)
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; fail with a diff when a file drifted"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; fail with a diff when a file drifted")
     options = parser.parse_args(arguments)
     try:
         specification = parse_specification(SOURCE.read_text(encoding="utf-8"))
@@ -403,9 +391,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     difference = drift(ROOT, specification)
     if difference:
         sys.stdout.write(difference)
-        sys.stderr.write(
-            "Generated constants drifted. Run `python -m contracts.generate` and commit the result.\n"
-        )
+        sys.stderr.write("Generated constants drifted. Run `python -m contracts.generate` and commit the result.\n")
     return 1 if difference else 0
 
 
