@@ -1,6 +1,7 @@
 """The node processes of a devnet: their directories, configurations and lives. Each has its own keys, journal, ports and log."""
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -10,13 +11,15 @@ from pathlib import Path
 
 import aiohttp
 import tomlkit
+from solders.keypair import Keypair
 
+from bridges.frost.keystore import write_private_file
 from oracle.app.devnet.chains import HOST, free_port
 from oracle.app.devnet.process import Child, start
 from oracle.errors import ChainError
 
 READY_SECONDS = 60.0
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SIBYL_CACHE", "XDG_CACHE_HOME")
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "SIBYL_CACHE", "XDG_CACHE_HOME")
 
 
 @dataclass(slots=True)
@@ -47,6 +50,10 @@ class NodeProcess:
     async def start(self) -> None:
         """Start the daemon; see `until_ready`."""
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        # Its scratch files too: a node that is killed leaves them behind, and they go with the devnet.
+        scratch = self.directory / "tmp"
+        scratch.mkdir(mode=0o700, exist_ok=True)
+        environment["TMPDIR"] = str(scratch)
         command: list[str | Path] = [
             sys.executable,
             "-m",
@@ -145,6 +152,14 @@ def _config(node: NodeProcess, settings: NodeSettings, members: list[dict[str, o
         "listen": {"host": HOST, "port": node.peer_port},
         "status": {"host": HOST, "port": node.status_port},
         "committee": {"epoch": 1, "group_key": "0x" + settings.group_key.hex(), "members": members},
+        **_chains(settings),
+        "takeover": {"prove": 8.0, "sign": 2.0, "submit": 2.0},
+    }
+
+
+def _chains(settings: NodeSettings) -> dict[str, object]:
+    """The [[evm]] and [[solana]] tables; key files lie beside the configuration."""
+    return {
         "evm": [
             {
                 "rpc_url": settings.evm_rpc,
@@ -165,8 +180,26 @@ def _config(node: NodeProcess, settings: NodeSettings, members: list[dict[str, o
                 "poll_seconds": 0.1,
             }
         ],
-        "takeover": {"prove": 8.0, "sign": 2.0, "submit": 2.0},
     }
+
+
+def write_relay_config(
+    directory: Path, nodes: Sequence[NodeProcess], settings: NodeSettings, keys: tuple[bytes, Keypair]
+) -> Path:
+    """relay.toml and its two key files, for `sibyl relay`: a relayer that is no member."""
+    directory.mkdir(mode=0o700)
+    write_private_file(directory / "evm.key", keys[0].hex().encode())
+    write_private_file(directory / "solana.json", json.dumps(list(bytes(keys[1]))).encode())
+    document = {
+        "group_key": "0x" + settings.group_key.hex(),
+        "epoch": 1,
+        "sources": [node.status_url for node in nodes],
+        "poll_seconds": 0.2,
+        **_chains(settings),
+    }
+    path = directory / "relay.toml"
+    path.write_text(tomlkit.dumps(document))
+    return path
 
 
 def plan_nodes(directory: Path, count: int) -> list[NodeProcess]:
