@@ -101,7 +101,7 @@ def _forge_build(toolchain: EvmTools, directory: Path) -> None:
     # Output and cache of its own: `forge test` may be running on the project's.
     places = ["--out", str(directory / "out"), "--cache-path", str(directory / "out" / "cache")]
     command = [str(toolchain.forge), "build", "--offline", "--skip", "test", *places]
-    output = _run(command, HERE, toolchain.forge_environment())
+    output = _run(command, HERE, {**toolchain.forge_environment(), "FOUNDRY_PROFILE": "deploy"})
     if output.returncode != 0:
         raise BuildError(f"The EVM contracts do not compile:\n{output.stdout}{output.stderr}")
 

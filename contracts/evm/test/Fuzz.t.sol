@@ -8,6 +8,7 @@ import {InferenceResult} from "../src/libraries/InferenceResult.sol";
 import {Bodies} from "./support/Bodies.sol";
 import {Harness} from "./support/Harness.sol";
 import {SibylTest} from "./support/SibylTest.sol";
+import {InteroperableAddress} from "@openzeppelin/contracts/utils/draft-InteroperableAddress.sol";
 
 /// @title Any bytes: decoders return a checked value or one of their own errors, and undo what encoders do
 contract FuzzTest is SibylTest {
@@ -103,9 +104,13 @@ contract FuzzTest is SibylTest {
     function testFuzz_interop__round_trip(uint64 chain, address account, bytes32 genesis, bytes32 key) public view {
         vm.assume(chain != 0);
         bytes memory encoded = _harness.format(EIP155, bytes32(uint256(chain)), word(account));
+        vm.assertEq(encoded, InteroperableAddress.formatEvmV1(chain, account), "as OpenZeppelin writes it");
         (uint16 chainType, bytes32 reference_, bytes32 account_) = _harness.parse(encoded);
         vm.assertTrue(chainType == EIP155 && uint256(reference_) == chain && account_ == word(account), "evm");
-        (chainType, reference_, account_) = _harness.parse(_harness.format(SOLANA, genesis, key));
+        encoded = _harness.format(SOLANA, genesis, key);
+        bytes memory expected = InteroperableAddress.formatV1(bytes2(SOLANA), bytes.concat(genesis), bytes.concat(key));
+        vm.assertEq(encoded, expected, "as OpenZeppelin writes it");
+        (chainType, reference_, account_) = _harness.parse(encoded);
         vm.assertTrue(chainType == SOLANA && reference_ == genesis && account_ == key, "solana");
     }
 

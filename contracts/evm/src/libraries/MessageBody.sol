@@ -32,12 +32,10 @@ library MessageBody {
         if (kind_ < C.KIND_MESSAGE || kind_ > C.KIND_INFERENCE_RESULT) revert IMessageErrors.UnknownKind(kind_);
         uint256 originType = originChainType(body);
         Read.checkChain(originType, originChainReference(body));
-        Read.checkAccount(originType, originGateway(body));
-        Read.checkAccount(originType, sender(body));
+        Read.checkAccounts(originType, originGateway(body), sender(body));
         uint256 destinationType = destinationChainType(body);
         Read.checkChain(destinationType, destinationChainReference(body));
-        Read.checkAccount(destinationType, destinationGateway(body));
-        Read.checkAccount(destinationType, recipient(body));
+        Read.checkAccounts(destinationType, destinationGateway(body), recipient(body));
         if (sequence(body) == 0) revert IMessageErrors.InvalidSequence();
         uint256 size = Read.uintAt(body, C.BODY_PAYLOAD_SIZE_OFFSET, 2);
         if (size > C.MAX_PAYLOAD_SIZE) revert IMessageErrors.PayloadTooLarge(size);

@@ -38,6 +38,14 @@ library Read {
         }
     }
 
+    /// @notice {checkAccount} of two accounts on one chain.
+    function checkAccounts(uint256 chainType, bytes32 one, bytes32 two) internal pure {
+        if (chainType == C.CHAIN_TYPE_EIP155 && uint256(one | two) > type(uint160).max) {
+            checkAccount(chainType, one);
+            checkAccount(chainType, two);
+        }
+    }
+
     /// @notice A 20-byte account as an address; reverts when it is not padded with zeros.
     function toAddress(bytes32 account) internal pure returns (address) {
         checkAccount(C.CHAIN_TYPE_EIP155, account);
