@@ -140,7 +140,7 @@ def test_duty_order__many_messages__the_first_turn_falls_on_all_alike(size: int)
 
 def nearest(value: float, scale: int) -> int:
     """Half away from zero, in exact arithmetic."""
-    scaled = abs(Fraction(value)) * 2**scale
+    scaled = abs(Fraction(value)) * (1 << scale)
     whole = math.floor(scaled + Fraction(1, 2))
     return -whole if value < 0 else whole
 

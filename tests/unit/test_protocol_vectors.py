@@ -17,7 +17,7 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 DOCUMENT: dict[str, list[dict[str, Any]]] = json.loads((VECTORS / "messages.json").read_text())
 
 
-def by_name(kind: str) -> Any:
+def by_name(kind: str) -> pytest.MarkDecorator:
     rows = DOCUMENT[kind]
     return pytest.mark.parametrize("row", rows, ids=[row["name"] for row in rows])
 
@@ -62,9 +62,12 @@ def test_message__invalid_vector__is_a_decode_error(row: dict[str, Any]) -> None
         return
     assert row["invalid"] == "payload"
     message = Message.from_bytes(body)
-    decoder = {Kind.INFERENCE_REQUEST: InferenceRequest, Kind.INFERENCE_RESULT: InferenceResult}[message.kind]
+    decoders = {
+        Kind.INFERENCE_REQUEST: InferenceRequest.from_bytes,
+        Kind.INFERENCE_RESULT: InferenceResult.from_bytes,
+    }
     with pytest.raises(DecodeError):
-        decoder.from_bytes(message.payload)
+        decoders[message.kind](message.payload)
 
 
 @pytest.mark.parametrize("row", DOCUMENT["batches"], ids=[str(len(row["digests"])) for row in DOCUMENT["batches"]])
