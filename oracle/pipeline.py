@@ -194,12 +194,16 @@ def advance(work: Work | None, event: Event) -> Work:
             return _attested(work, event)
         case Delivered(digest=digest):
             _check_deliverable(work, digest)
+            if digest in work.delivered:
+                return work
             return replace(work, delivered=work.delivered | {digest})
         case Confirmed(digest=digest):
             _check_deliverable(work, digest)
+            if digest in work.confirmed:
+                return work
             return replace(work, delivered=work.delivered | {digest}, confirmed=work.confirmed | {digest})
         case Expired():
-            return replace(work, expired=True)
+            return work if work.expired else replace(work, expired=True)
 
 
 def _observed(work: Work | None, event: Observed) -> Work:
