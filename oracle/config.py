@@ -5,7 +5,7 @@ Errors name the key and say what is expected. Protocol constants are not setting
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AnyHttpUrl,
@@ -38,6 +38,9 @@ class _Section(BaseModel):
         if isinstance(value, tuple):
             return tuple(base / item if isinstance(item, Path) else item for item in value)
         return value
+
+
+S = TypeVar("S", bound=_Section)
 
 
 def _hex(size: int, what: str) -> Any:
@@ -161,8 +164,30 @@ class NodeConfig(_Section):
         return self
 
 
+class RelayConfig(_Section):
+    """The whole of relay.toml: a relayer holds no key share, it believes signatures by `group_key` and nothing else."""
+
+    group_key: str = _hex(33, "compressed group public key")
+    epoch: Annotated[int, Field(ge=1, lt=1 << 32)]
+    sources: Annotated[tuple[AnyHttpUrl, ...], Field(min_length=1)]
+    """Status ports of nodes."""
+    poll_seconds: Seconds = 1.0
+    log_json: bool = True
+    evm: tuple[EvmConfig, ...] = ()
+    solana: tuple[SolanaConfig, ...] = ()
+
+
 def load_config(path: Path) -> NodeConfig:
     """Read and check a node's configuration. Raises ConfigError naming the file, the key and what is expected there."""
+    return _load(path, NodeConfig)
+
+
+def load_relay_config(path: Path) -> RelayConfig:
+    """Read and check a relayer's configuration. Raises ConfigError as `load_config` does."""
+    return _load(path, RelayConfig)
+
+
+def _load(path: Path, kind: type[S]) -> S:
     try:
         document = tomllib.loads(path.read_text())
     except OSError as error:
@@ -170,7 +195,7 @@ def load_config(path: Path) -> NodeConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"The configuration {path} is not TOML: {error}.") from error
     try:
-        return NodeConfig.model_validate(document, context={"base": path.resolve().parent})
+        return kind.model_validate(document, context={"base": path.resolve().parent})
     except ValidationError as error:
         lines = [f"  {_key(entry['loc'])}: {entry['msg']}" for entry in error.errors(include_url=False)]
         raise ConfigError(f"The configuration {path} is not usable:\n" + "\n".join(lines)) from error

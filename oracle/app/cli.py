@@ -98,6 +98,19 @@ def node_run(
     _run(serve(settings))
 
 
+@app.command()
+def relay(
+    config: Annotated[Path, typer.Option(help="The relayer's configuration.")] = Path("relay.toml"),
+) -> None:
+    """Deliver what the committee signed, without being a member of it. Logs go to standard error."""
+    from oracle.app.relay import serve_relay
+    from oracle.config import load_relay_config
+
+    settings = load_relay_config(config)
+    configure_logs(json_lines=settings.log_json)
+    _run(serve_relay(settings))
+
+
 @model_app.command("list")
 def model_list() -> None:
     """List the models in this machine's cache."""

@@ -63,7 +63,8 @@ def _bytes(text: str) -> bytes:
     return bytes.fromhex(text.removeprefix("0x"))
 
 
-async def _evm(config: EvmConfig, stack: AsyncExitStack) -> ChainPorts:
+async def evm_ports(config: EvmConfig, stack: AsyncExitStack) -> ChainPorts:
+    """One EVM chain's adapters. Raises ConfigError for a key file that others can read, or an endpoint of another chain."""
     account = EvmAccount.from_file(config.key_file)
     client = await stack.enter_async_context(EvmClient(str(config.rpc_url), config.chain_id))
     gateway, hub = evm_account(_bytes(config.gateway)), evm_account(_bytes(config.hub))
@@ -73,7 +74,8 @@ async def _evm(config: EvmConfig, stack: AsyncExitStack) -> ChainPorts:
     return ChainPorts(reader, EvmSubmitter(sender, gateway, hub, finality=finality), config.poll_seconds)
 
 
-async def _solana(config: SolanaConfig, stack: AsyncExitStack) -> ChainPorts:
+async def solana_ports(config: SolanaConfig, stack: AsyncExitStack) -> ChainPorts:
+    """One Solana cluster's adapters. Raises ConfigError likewise."""
     payer = load_keypair(config.key_file)
     client = await stack.enter_async_context(SolanaClient(str(config.rpc_url), _bytes(config.genesis_hash)))
     program = Account(_bytes(config.program))
@@ -182,8 +184,8 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
         epoch = CommitteeEpoch(config.committee.epoch)
         committee = FrostCommittee(share, epoch, clients, authorise)
         stack.callback(committee.close)
-        chains = [await _evm(entry, stack) for entry in config.evm]
-        chains += [await _solana(entry, stack) for entry in config.solana]
+        chains = [await evm_ports(entry, stack) for entry in config.evm]
+        chains += [await solana_ports(entry, stack) for entry in config.solana]
         journal = Journal(config.data_dir / "journal.sqlite")
         stack.callback(journal.close)
         group_key = share.public.group_public_key.to_bytes()

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import islice
 
 from aiohttp import web
 
@@ -18,6 +19,7 @@ from oracle.ports import Receipt
 from oracle.protocol.hashing import merkle_branch
 from oracle.protocol.types import Digest
 
+MAX_LISTED = 100
 STALE_SECONDS = 60.0
 """A chain that has not been read for this long makes the node unhealthy."""
 
@@ -110,7 +112,7 @@ def _parse(text: str) -> bytes:
 
 
 def application(node: Node) -> web.Application:
-    """The aiohttp application: `/health`, `/metrics`, `/messages/{id}`, `/proofs/{id}`."""
+    """The aiohttp application: `/health`, `/metrics`, `/messages` (the oldest open ones), `/messages/{id}`, `/proofs/{id}`."""
 
     async def get_health(_: web.Request) -> web.Response:
         well, report = health(node)
@@ -119,6 +121,10 @@ def application(node: Node) -> web.Application:
     async def get_metrics(_: web.Request) -> web.Response:
         node.metrics.open_works.set(sum(1 for _ in node.pipeline.open_works()))
         return web.Response(body=node.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def get_messages(_: web.Request) -> web.Response:
+        works = islice(node.pipeline.open_works(), MAX_LISTED)
+        return web.json_response([describe(work, None, node.receipts) for work in works])
 
     async def get_message(request: web.Request) -> web.Response:
         digest = Digest(_parse(request.match_info["id"]))
@@ -140,6 +146,7 @@ def application(node: Node) -> web.Application:
         [
             web.get("/health", get_health),
             web.get("/metrics", get_metrics),
+            web.get("/messages", get_messages),
             web.get("/messages/{id}", get_message),
             web.get("/proofs/{id}", get_proof),
         ]

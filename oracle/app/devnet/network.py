@@ -28,7 +28,14 @@ from contracts.solana.deploy import deploy_program
 from oracle.app.devnet.chains import AnvilChain, SurfnetChain, start_anvil, start_surfnet
 from oracle.app.devnet.file import DevnetFile, EvmPart, NodePart, SolanaPart
 from oracle.app.devnet.keys import EPOCH, DealtCommittee, deal_committee, write_member
-from oracle.app.devnet.nodes import NodeProcess, NodeSettings, plan_nodes, running_nodes, write_configs
+from oracle.app.devnet.nodes import (
+    NodeProcess,
+    NodeSettings,
+    plan_nodes,
+    running_nodes,
+    write_configs,
+    write_relay_config,
+)
 from oracle.app.toolchain import Toolchain
 from oracle.protocol.quorum import quorum
 from oracle.protocol.types import Account, Chain, CommitteeEpoch, Endpoint, evm_account
@@ -168,6 +175,7 @@ async def running_devnet(
             write_member(node.directory, share, evm.accounts[FIRST_NODE + node.identifier - 1].private_key, key)
         settings = _settings(evm, contracts, solana, programs, committee, model)
         write_configs(nodes, settings)
+        write_relay_config(directory / "relay", nodes, settings, (evm.accounts[STRANGER].private_key, stranger))
         progress(f"starting {len(nodes)} nodes")
         await stack.enter_async_context(running_nodes(nodes))
         yield Devnet(directory, model, committee, evm, contracts, solana, programs, tuple(nodes))
