@@ -157,7 +157,7 @@ async def test_evm_contracts__proven_answer_with_callback__within_560000_gas(wor
 async def test_evm_contracts__signature_and_proof__answered(world: World) -> None:
     asked = await world.ask(Policy.BOTH)
     result = world.result(asked, world.proof.outputs)
-    delivery = (result.to_bytes(), [])
+    delivery: tuple[bytes, list[bytes]] = (result.to_bytes(), [])
     mined = await world.hub("fulfilBoth", world.attestation(result), delivery, asked.body.to_bytes(), world.proof.proof)
     print(f"delivery under both, with callback: {mined.gas_used} gas")
     assert (await world.asker.diagnosis(asked.request_id)) is not None
