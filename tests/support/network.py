@@ -26,7 +26,7 @@ from oracle.pipeline import Member, Takeover
 from oracle.ports import ModelInfo, PeerHandler
 from oracle.protocol.errors import ProtocolError
 from oracle.protocol.message import Message
-from oracle.protocol.types import CommitteeEpoch
+from oracle.protocol.types import CommitteeEpoch, Endpoint
 from tests.support.memory_chain import MemoryChain, MemoryReader, MemorySubmitter
 from tests.support.samples import EVM, MODEL, SOLANA
 
@@ -104,6 +104,8 @@ class Network:
     threshold: int = 3
     members: dict[int, MemberProcess] = field(default_factory=dict)
     down: set[int] = field(default_factory=set)
+    destinations: frozenset[Endpoint] = frozenset({EVM, SOLANA})
+    """Where the members deliver; what they sign for elsewhere waits for a relayer."""
     evm: MemoryChain = field(init=False)
     solana: MemoryChain = field(init=False)
     _miner: asyncio.Task[None] | None = None
@@ -173,7 +175,7 @@ class Network:
             committee=member.committee,
             peers=WiredPeers(wires),
         )
-        identity = Member(identifier, tuple(self.members), frozenset({EVM, SOLANA}), TAKEOVER)
+        identity = Member(identifier, tuple(self.members), self.destinations, TAKEOVER)
         member.node = Node(identity, open_journal(member.directory / "journal.sqlite"), ports, Metrics())
         member.task = asyncio.create_task(member.node.run(), name=f"node {identifier}")
         return member
