@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,9 +78,10 @@ class NodeProcess:
             self.child = None
 
     async def kill(self) -> None:
-        """SIGKILL, as a crash would."""
+        """SIGKILL, as a crash would. Safe to repeat, also when it has ended by itself."""
         if self.child is not None:
-            self.child.process.kill()
+            with suppress(ProcessLookupError):
+                self.child.process.kill()
             await self.child.stop()
             self.child = None
 
