@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    Strict,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -22,8 +23,11 @@ from oracle.errors import ConfigError
 from oracle.protocol.quorum import quorum
 from oracle.protocol.types import ADDRESS, WORD
 
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
+# TOML has types of its own, so a number in quotes or a “yes” is a mistake and not a spelling.
+Whole = Annotated[int, Strict()]
+Flag = Annotated[bool, Strict()]
+Port = Annotated[Whole, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Strict(), Field(gt=0, le=86_400)]
 
 
 class _Section(BaseModel):
@@ -50,7 +54,7 @@ def _hex(size: int, what: str) -> Any:
 class MemberConfig(_Section):
     """One member of the committee: where it listens and the certificate it is pinned to."""
 
-    identifier: Annotated[int, Field(ge=1, le=65535)]
+    identifier: Annotated[Whole, Field(ge=1, le=65535)]
     endpoint: AnyHttpUrl
     certificate: Path
 
@@ -65,7 +69,7 @@ class MemberConfig(_Section):
 class CommitteeConfig(_Section):
     """The committee: its epoch, its group public key (33 bytes, compressed) and its members."""
 
-    epoch: Annotated[int, Field(ge=1, lt=1 << 32)]
+    epoch: Annotated[Whole, Field(ge=1, lt=1 << 32)]
     group_key: str = _hex(33, "compressed group public key")
     members: Annotated[tuple[MemberConfig, ...], Field(min_length=1, max_length=255)]
 
@@ -86,14 +90,14 @@ class EvmConfig(_Section):
     """One EVM chain. `key_file` holds the account that pays for deliveries (32 bytes hex, mode 0600)."""
 
     rpc_url: AnyHttpUrl
-    chain_id: Annotated[int, Field(ge=1, lt=1 << 64)]
+    chain_id: Annotated[Whole, Field(ge=1, lt=1 << 64)]
     gateway: str = _hex(ADDRESS, "address")
     hub: str = _hex(ADDRESS, "address")
     key_file: Path
-    finality: Literal["finalized"] | Annotated[int, Field(ge=1, le=10_000)] = "finalized"
-    start_block: Annotated[int, Field(ge=0)] = 0
+    finality: Literal["finalized"] | Annotated[Whole, Field(ge=1, le=10_000)] = "finalized"
+    start_block: Annotated[Whole, Field(ge=0)] = 0
     poll_seconds: Seconds = 1.0
-    max_fee_gwei: Annotated[float, Field(gt=0)] = 500.0
+    max_fee_gwei: Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)] = 500.0
 
 
 class SolanaConfig(_Section):
@@ -104,7 +108,7 @@ class SolanaConfig(_Section):
     program: str = _hex(WORD, "program id")
     key_file: Path
     poll_seconds: Seconds = 1.0
-    priority_fee: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    priority_fee: Annotated[Whole, Field(ge=0, le=10_000_000)] = 0
     """Micro-lamports per compute unit."""
 
 
@@ -118,10 +122,10 @@ class ListenConfig(_Section):
 class WorkersConfig(_Section):
     """Worker processes: how many prove, the deadlines of a proof and of everything else in seconds, and how many jobs may wait."""
 
-    provers: Annotated[int, Field(ge=1, le=64)] = 1
+    provers: Annotated[Whole, Field(ge=1, le=64)] = 1
     prove_seconds: Seconds = 180.0
     infer_seconds: Seconds = 30.0
-    queue: Annotated[int, Field(ge=1, le=10_000)] = 32
+    queue: Annotated[Whole, Field(ge=1, le=10_000)] = 32
 
 
 class TakeoverConfig(_Section):
@@ -135,8 +139,8 @@ class TakeoverConfig(_Section):
 class NodeConfig(_Section):
     """The whole of node.toml."""
 
-    identifier: Annotated[int, Field(ge=1, le=65535)]
-    devnet: bool = False
+    identifier: Annotated[Whole, Field(ge=1, le=65535)]
+    devnet: Flag = False
     """A devnet accepts a dealer's key share and a locally made SRS; a daemon elsewhere refuses both."""
     data_dir: Path = Path("data")
     key_share: Path
@@ -146,7 +150,7 @@ class NodeConfig(_Section):
     """Directories of compiled models."""
     trusted_srs: tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...] = ()
     """SHA-256 of the ceremony files that models may rest on; a devnet does not ask."""
-    log_json: bool = True
+    log_json: Flag = True
     listen: ListenConfig
     status: ListenConfig
     committee: CommitteeConfig
@@ -161,6 +165,9 @@ class NodeConfig(_Section):
             raise ValueError(f"identifier {self.identifier} is not among committee.members")
         if not self.evm and not self.solana:
             raise ValueError("give at least one chain, as [[evm]] or [[solana]]")
+        chains = [entry.chain_id for entry in self.evm], [entry.genesis_hash.lower() for entry in self.solana]
+        if any(len(set(named)) != len(named) for named in chains):
+            raise ValueError("two chains of this file are one; give each chain a single [[evm]] or [[solana]]")
         return self
 
 
@@ -168,11 +175,11 @@ class RelayConfig(_Section):
     """The whole of relay.toml: a relayer holds no key share, it believes signatures by `group_key` and nothing else."""
 
     group_key: str = _hex(33, "compressed group public key")
-    epoch: Annotated[int, Field(ge=1, lt=1 << 32)]
+    epoch: Annotated[Whole, Field(ge=1, lt=1 << 32)]
     sources: Annotated[tuple[AnyHttpUrl, ...], Field(min_length=1)]
     """Status ports of nodes."""
     poll_seconds: Seconds = 1.0
-    log_json: bool = True
+    log_json: Flag = True
     evm: tuple[EvmConfig, ...] = ()
     solana: tuple[SolanaConfig, ...] = ()
 
