@@ -12,12 +12,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from oracle.errors import ConfigError
+
 DIRECTORY: Final = Path(__file__).resolve().parent.parent / "artifacts" / "evm"
 MAX_CODE_SIZE: Final = 24_576
 """Most bytes of run-time code that a chain takes (EIP-170)."""
 
 
-class ArtifactError(RuntimeError):
+class ArtifactError(ConfigError):
     """A compiled contract is missing or unreadable; the message says what to do."""
 
 

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from circuits.cache import Json, Progress, content_key, ensure_entry, quiet
 from contracts.evm.artifacts import DIRECTORY, MAX_CODE_SIZE, ContractArtifact, load, load_file
+from oracle.errors import ConfigError
 
 HERE: Final = Path(__file__).resolve().parent
 CONTRACTS: Final = ("Committee", "FeeSplitter", "Gateway", "ModelRegistry", "OracleHub", "TumourConsumer")
@@ -34,7 +35,7 @@ _VERIFIER_SETTINGS: Final[Mapping[str, Json]] = {
 }
 
 
-class BuildError(RuntimeError):
+class BuildError(ConfigError):
     """A contract did not compile, or is too large; the message holds the compiler's own words."""
 
 

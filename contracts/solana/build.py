@@ -19,6 +19,7 @@ from typing import Final
 from circuits.cache import Json, Progress, content_key, ensure_entry, quiet
 from contracts.solana.ir import rewrite_memory_calls
 from contracts.solana.link import link
+from oracle.errors import ConfigError
 
 HERE: Final = Path(__file__).resolve().parent
 ARTIFACTS: Final = HERE.parent / "artifacts" / "solana"
@@ -28,7 +29,7 @@ _CPU: Final = "v2+allows_misaligned_mem_access"
 _BACK_END: Final = ("-mllvm", "-bpf-stack-size=4096")
 
 
-class BuildError(RuntimeError):
+class BuildError(ConfigError):
     """A program did not compile; the message holds the compiler's own words."""
 
 

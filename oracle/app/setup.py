@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.status import Status
 
 from oracle.app.toolchain import Progress, Toolchain, ensure_toolchain
-from oracle.errors import ConfigError, SibylError
+from oracle.errors import SibylError
 
 DEMONSTRATION_MODEL = "tumour"
 
@@ -45,31 +45,15 @@ def run_setup(console: Console | None = None) -> Toolchain:
 def build_steps(toolchain: Toolchain) -> list[Step]:
     """The steps that build from source. Their modules load only now: they take a second, and the tools come first."""
     from circuits.catalogue import ensure_model
-    from contracts.evm import build as evm
-    from contracts.solana import build as solana
-
-    def contracts(progress: Progress) -> None:
-        try:
-            evm.build_evm(toolchain, progress)
-        except evm.BuildError as error:
-            raise ConfigError(str(error)) from error
-
-    def programs(progress: Progress) -> None:
-        try:
-            solana.build_programs(progress)
-        except solana.BuildError as error:
-            raise ConfigError(str(error)) from error
+    from contracts.evm.build import build_evm, compile_verifier
+    from contracts.solana.build import build_programs
 
     def model(progress: Progress) -> None:
-        built = ensure_model(DEMONSTRATION_MODEL, progress=progress)
-        try:
-            evm.compile_verifier(toolchain, built.verifier_sol)
-        except evm.BuildError as error:
-            raise ConfigError(str(error)) from error
+        compile_verifier(toolchain, ensure_model(DEMONSTRATION_MODEL, progress=progress).verifier_sol)
 
     return [
-        Step("EVM contracts", contracts),
-        Step("Solana programs", programs),
+        Step("EVM contracts", lambda progress: build_evm(toolchain, progress)),
+        Step("Solana programs", build_programs),
         Step(f"model “{DEMONSTRATION_MODEL}”, its circuit and verifier", model),
     ]
 
