@@ -143,7 +143,7 @@ async def _message_cost(user: DevnetUser, recipient: Account, number: int) -> in
 
 async def _signature_check(toolchain: Toolchain) -> float:
     """Gas of the check itself, as the forge test that holds it to its bound reports it."""
-    command = [str(toolchain.forge), "test", "--json", "--match-test", SIGNATURE_TEST]
+    command = [str(toolchain.forge), "test", "-vv", "--json", "--match-test", SIGNATURE_TEST]
     told = await _run(command, ROOT / "contracts" / "evm", DEMO_SECONDS, toolchain.forge_environment())
     for line in told.splitlines():
         if line.startswith("{"):
