@@ -110,23 +110,23 @@ class Journal:
         """
         self.path = path
         self._last = b""
-        new = not path.exists() or path.stat().st_size == 0
         with self._mapped():
             path.parent.mkdir(parents=True, exist_ok=True)
-            if new:
-                path.touch(mode=0o600)
+            path.touch(mode=0o600)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1)
             try:
-                self._open(new)
+                self._open()
             except BaseException:
                 self._db.close()
                 raise
 
-    def _open(self, new: bool) -> None:
+    def _open(self) -> None:
         self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
-        if new:
+        # No table at all: the file is new, or the process that made it died before it wrote any.
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not tables:
             with self._transaction():
                 for statement in _SCHEMA.split(";")[:-1]:
                     self._db.execute(statement)
