@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from oracle.app.logs import configure_logs
@@ -227,7 +228,7 @@ def main() -> None:
         shown = _first_expected(error)
         if shown is None:
             raise
-        Console(stderr=True).print(f"[red]sibyl:[/] {shown}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[red]sibyl:[/] {escape(str(shown))}", highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
