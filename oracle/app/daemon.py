@@ -41,6 +41,7 @@ from oracle.node.schedule import periodic_work
 from oracle.node.status import application
 from oracle.pipeline import Member, Takeover
 from oracle.ports import ChainReader, ChainSubmitter
+from oracle.protocol.errors import ProtocolError
 from oracle.protocol.finality import Depth, FinalizedTag
 from oracle.protocol.types import Account, CommitteeEpoch, evm_account
 
@@ -78,6 +79,7 @@ async def solana_ports(config: SolanaConfig, stack: AsyncExitStack) -> ChainPort
     """One Solana cluster's adapters. Raises ConfigError likewise."""
     payer = load_keypair(config.key_file)
     client = await stack.enter_async_context(SolanaClient(str(config.rpc_url), _bytes(config.genesis_hash)))
+    await client.connect()
     program = Account(_bytes(config.program))
     policy = SendPolicy(unit_price=config.priority_fee)
     return ChainPorts(
@@ -119,6 +121,8 @@ def _pin(path: Path) -> PeerCertificate:
         return PeerCertificate.from_pem(path.read_text())
     except OSError as error:
         raise ConfigError(f"The peer certificate {path} cannot be read: {error.strerror}.") from error
+    except (ProtocolError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The peer certificate {path} is not one PEM certificate; get it from its member.") from error
 
 
 def _prover(config: NodeConfig) -> LocalProver:
@@ -138,8 +142,10 @@ def _prover(config: NodeConfig) -> LocalProver:
 async def _peer_server(config: NodeConfig, identity: TransportIdentity) -> AsyncIterator[PeerServer]:
     pins = {m.identifier: _pin(m.certificate) for m in config.committee.members if m.identifier != config.identifier}
     server = PeerServer(identity, pins, (config.listen.host, config.listen.port))
-    yield server
-    await server.stop()
+    try:
+        yield server
+    finally:
+        await server.stop()
 
 
 async def _start_peer_server(server: PeerServer, listen: ListenConfig) -> None:
