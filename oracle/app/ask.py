@@ -64,7 +64,7 @@ def read_inputs(model: ModelArtifacts, path: Path) -> tuple[int, ...]:
         content = json.loads(path.read_text())
     except OSError as error:
         raise ConfigError(f"The input {path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"The input {path} is not JSON: {error}.") from error
     if isinstance(content, dict):
         for name, value in content.items():
@@ -82,6 +82,10 @@ def read_inputs(model: ModelArtifacts, path: Path) -> tuple[int, ...]:
 def _check_number(path: Path, which: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"In {path}, {which} is {value!r}; give a number.")
+    try:
+        float(value)
+    except OverflowError as error:
+        raise ConfigError(f"In {path}, {which} is too large; give a smaller number.") from error
 
 
 def _sentence(user: DevnetUser, arrival: Arrival) -> str:
