@@ -257,7 +257,8 @@ def deliver(
 
 
 def close_inbox(at: ProgramAddresses, closer: Pubkey, digest: Digest, payer: Pubkey) -> Instruction:
-    """Gives an inbox account's rent back to `payer`, who paid it."""
+    """Gives an inbox account's rent back to `payer`, who paid it. `closer` is the recipient (a result: its consumer, or after its expiry
+    also the payer)."""
     accounts = [_signs(closer, writable=False), _writes(at.inbox(digest).address), _writes(payer)]
     return Instruction(at.program, bytes([c.INSTRUCTION_CLOSE_INBOX]), accounts)
 

@@ -170,7 +170,7 @@ class SolanaRequester:
         )
 
     async def close_inbox(self, digest: Digest) -> Sent:
-        """Rent of a delivery back to who paid it."""
+        """Rent of a delivery back to who paid it. A message is closed by its recipient alone."""
         account = await self._account(self.addresses.inbox(digest).address, "confirmed")
         if account is None:
             raise Rejected("There is no such delivery, or it was closed.", reason="WrongOwner")

@@ -31,7 +31,8 @@ MAX_WATCHED: Final = 4096
 
 
 class SolanaSubmitter:
-    """The port `ChainSubmitter` for the program `program` (32 bytes); `payer` pays fee and rent (the rent comes back on `close_inbox`)."""
+    """The port `ChainSubmitter` for the program `program` (32 bytes); `payer` pays fee and rent (the rent comes back when the inbox account
+    is closed: a message by its recipient alone, a result also by the payer after its expiry)."""
 
     def __init__(
         self, client: SolanaClient, program: Account, payer: Keypair, policy: SendPolicy | None = None

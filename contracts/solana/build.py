@@ -39,6 +39,7 @@ class SolanaArtifacts:
 
     sibyl_so: Path
     consumer_so: Path
+    tokens_so: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,12 @@ class _Program:
 _PROGRAMS: Final = (
     _Program("sibyl", HERE / "src" / "main.zig", (), "ReleaseSafe"),
     _Program("consumer", HERE / "consumer" / "main.zig", (("sibyl", HERE / "src" / "sibyl.zig"),), "ReleaseSafe"),
+    _Program("tokens", HERE / "tokens" / "main.zig", (("sibyl", HERE / "src" / "sibyl.zig"),), "ReleaseSafe"),
 )
 
 
 def build_programs(progress: Progress | None = None) -> SolanaArtifacts:
-    """The Sibyl program and the example consumer, built unless this very content was built before.
+    """The Sibyl program, the example consumer and the token program, built unless this very content was built before.
 
     Raises BuildError when a program does not compile, or when there is neither a compiler nor a shipped artefact.
     """
@@ -148,12 +150,16 @@ def _publish(built: Path) -> SolanaArtifacts:
             fresh = target.with_suffix(f".{built.name}.new")
             shutil.copyfile(source, fresh)
             fresh.replace(target)
-    return SolanaArtifacts(built / "sibyl.so", built / "consumer.so")
+    return _artifacts(built)
+
+
+def _artifacts(directory: Path) -> SolanaArtifacts:
+    return SolanaArtifacts(*(directory / f"{program.name}.so" for program in _PROGRAMS))
 
 
 def _shipped() -> SolanaArtifacts:
-    shipped = SolanaArtifacts(ARTIFACTS / "sibyl.so", ARTIFACTS / "consumer.so")
-    if not (shipped.sibyl_so.is_file() and shipped.consumer_so.is_file()):
+    shipped = _artifacts(ARTIFACTS)
+    if not all(path.is_file() for path in (shipped.sibyl_so, shipped.consumer_so, shipped.tokens_so)):
         raise BuildError(
             "The Solana programs are not built and there is no compiler: install the extra `sibyl[build]`."
         )
@@ -161,9 +167,9 @@ def _shipped() -> SolanaArtifacts:
 
 
 def main() -> None:
-    """`python -m contracts.solana.build`: builds both programs and prints where they are and how large."""
+    """`python -m contracts.solana.build`: builds the programs and prints where they are and how large."""
     artifacts = build_programs(lambda line: print(line, file=sys.stderr))
-    for path in (artifacts.sibyl_so, artifacts.consumer_so):
+    for path in (artifacts.sibyl_so, artifacts.consumer_so, artifacts.tokens_so):
         print(f"{path} {path.stat().st_size} bytes")
 
 

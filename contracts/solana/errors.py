@@ -1,6 +1,7 @@
-"""The Solana program's errors, read from `src/errors.zig`: number → name and sentence.
+"""The Solana programs' errors, read from `src/errors.zig` and `tokens/errors.zig`: number → name and sentence.
 
-One list for both sides: the program logs the name and the sentence, clients show the same. Numbers keep their meaning.
+One list for both sides: the programs log the name and the sentence, clients show the same. Numbers keep their meaning, and no two errors of
+the programs share one.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from types import MappingProxyType
 from typing import Final
 
 SOURCE: Final = Path(__file__).resolve().parent / "src" / "errors.zig"
+TOKENS_SOURCE: Final = Path(__file__).resolve().parent / "tokens" / "errors.zig"
 _ENTRY: Final = re.compile(r'error\.(\w+) => \.\{ \.code = (\d+), \.sentence = "([^"\\]*)" \},')
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramError:
-    """One error of the Sibyl program (a transaction reports `code` as its custom program error)."""
+    """One error of the Sibyl program or the token program (a transaction reports `code` as its custom program error)."""
 
     code: int
     name: str
@@ -28,10 +30,11 @@ class ProgramError:
 @functools.cache
 def program_errors() -> MappingProxyType[int, ProgramError]:
     """Every error by its number."""
-    found = [ProgramError(int(code), name, text) for name, code, text in _ENTRY.findall(SOURCE.read_text())]
+    listed = _ENTRY.findall(SOURCE.read_text()) + _ENTRY.findall(TOKENS_SOURCE.read_text())
+    found = [ProgramError(int(code), name, text) for name, code, text in listed]
     by_code = {error.code: error for error in found}
     if not found or len(by_code) != len(found):
-        raise ValueError(f"{SOURCE.name} has no errors, or two with one number.")
+        raise ValueError("The programs have no errors, or two with one number.")
     return MappingProxyType(by_code)
 
 

@@ -152,6 +152,69 @@ INSTRUCTION_REFUND: Final = 9
 REPLAY_WINDOW: Final = 1024
 """Sequences in one replay bitmap account (and bits in its bitmap)."""
 
+# solana_tokens_seed
+TOKENS_SEED_BRIDGE: Final = b"bridge"
+"""[bridge]: settings, and the bridge authority that owns vaults and mints and sends and receives every token
+message."""
+TOKENS_SEED_TOKEN: Final = b"token"
+"""[token, mint] of a native token, [token, origin hash, EVM bridge] of a wrapped one."""
+TOKENS_SEED_MINT: Final = b"mint"
+"""[mint, origin hash, EVM bridge]: the mint of a wrapped token."""
+TOKENS_SEED_VAULT: Final = b"vault"
+"""[vault, mint]: the token account that holds what is locked of a native token."""
+TOKENS_SEED_QUEUED: Final = b"queued"
+"""[queued, digest]: an inbound transfer over the limit."""
+
+# solana_tokens_account
+TOKENS_ACCOUNT_BRIDGE: Final = 1
+"""First byte of the bridge account."""
+TOKENS_ACCOUNT_TOKEN: Final = 2
+"""First byte of a token's account."""
+TOKENS_ACCOUNT_QUEUED: Final = 3
+"""First byte of a queued transfer's account."""
+
+# solana_tokens_kind
+TOKENS_KIND_NATIVE: Final = 1
+"""The token lives on this chain: locked in its vault, and released."""
+TOKENS_KIND_WRAPPED: Final = 2
+"""The token lives on the EVM chain: minted and burnt here."""
+
+# solana_tokens_limits
+TOKENS_MAX_WIRE_DECIMALS: Final = 9
+"""wire decimals = min(native decimals, this)."""
+TOKENS_MAX_DECIMALS: Final = 28
+"""Native decimals of a Solana mint that can be registered: a wire unit fits 64 bits."""
+TOKENS_MAX_NAME: Final = 32
+"""Bytes of a registered token's name."""
+TOKENS_MAX_SYMBOL: Final = 10
+"""Bytes of a registered token's symbol."""
+
+# solana_tokens_amounts
+TOKENS_UNLIMITED: Final = 18446744073709551615
+"""A bucket's capacity, or a cap, that limits nothing."""
+
+# solana_tokens_instruction
+TOKENS_INSTRUCTION_INITIALISE: Final = 0
+"""Upgrade authority: creates the bridge account."""
+TOKENS_INSTRUCTION_REGISTER_TOKEN: Final = 1
+"""Anyone: registers a native mint and sends its registration (again: sends it again)."""
+TOKENS_INSTRUCTION_SEND_TOKENS: Final = 2
+"""Locks or burns, and sends the transfer."""
+TOKENS_INSTRUCTION_REDEEM: Final = 3
+"""Anyone: takes one delivered transfer and mints or releases."""
+TOKENS_INSTRUCTION_ACCEPT_REGISTRATION: Final = 4
+"""Anyone: takes one delivered registration and creates the wrapped mint."""
+TOKENS_INSTRUCTION_PAUSE: Final = 5
+"""Guardian or authority: stops one token or all."""
+TOKENS_INSTRUCTION_UNPAUSE: Final = 6
+"""Authority: ends a pause."""
+TOKENS_INSTRUCTION_SET_LIMITS: Final = 7
+"""Authority: buckets and cap of one token."""
+TOKENS_INSTRUCTION_ENQUEUE: Final = 8
+"""Anyone: moves one delivered transfer that is over the inbound limit into the queue."""
+TOKENS_INSTRUCTION_RELEASE: Final = 9
+"""Anyone: pays a queued transfer out after the delay."""
+
 # layout body: The signed body of a message: this header, then the payload and nothing after it. Integers
 # big-endian.
 BODY_VERSION_OFFSET: Final = 0
@@ -389,3 +452,111 @@ REPLAY_ACCOUNT_BITMAP_OFFSET: Final = 16
 """128 bytes: bit sequence % REPLAY_WINDOW is set once delivered; bit i is bit i % 8 of byte i / 8."""
 REPLAY_ACCOUNT_SIZE: Final = 144
 """Solana account [replay, origin hash, window]."""
+
+# layout tokens_bridge_account: Solana account [bridge] of the token program.
+TOKENS_BRIDGE_ACCOUNT_ACCOUNT_TYPE_OFFSET: Final = 0
+"""1 byte: TOKENS_ACCOUNT_BRIDGE."""
+TOKENS_BRIDGE_ACCOUNT_LAYOUT_VERSION_OFFSET: Final = 1
+"""1 byte: ACCOUNT_LAYOUT_VERSION."""
+TOKENS_BRIDGE_ACCOUNT_BUMP_OFFSET: Final = 2
+"""1 byte: PDA bump."""
+TOKENS_BRIDGE_ACCOUNT_PAUSED_OFFSET: Final = 3
+"""1 byte: 1: nothing moves."""
+TOKENS_BRIDGE_ACCOUNT_QUEUE_DELAY_OFFSET: Final = 4
+"""4 bytes: seconds that a queued transfer waits, u32."""
+TOKENS_BRIDGE_ACCOUNT_SIBYL_OFFSET: Final = 8
+"""32 bytes: the Sibyl program."""
+TOKENS_BRIDGE_ACCOUNT_ORIGIN_OFFSET: Final = 40
+"""66 bytes: the EVM gateway: chain type (2, big-endian), chain reference (32), gateway (32), as in a body."""
+TOKENS_BRIDGE_ACCOUNT_RESERVED_OFFSET: Final = 106
+"""6 bytes: zero."""
+TOKENS_BRIDGE_ACCOUNT_ORIGIN_HASH_OFFSET: Final = 112
+"""32 bytes: keccak256 of `origin`."""
+TOKENS_BRIDGE_ACCOUNT_CHAIN_REFERENCE_OFFSET: Final = 144
+"""32 bytes: genesis hash of this cluster, as the Sibyl program has it."""
+TOKENS_BRIDGE_ACCOUNT_FACTORY_OFFSET: Final = 176
+"""32 bytes: TokenFactory on the EVM chain, left-padded."""
+TOKENS_BRIDGE_ACCOUNT_NATIVE_INIT_CODE_HASH_OFFSET: Final = 208
+"""32 bytes: CREATE2 init-code hash of NativeBridge."""
+TOKENS_BRIDGE_ACCOUNT_WRAPPED_INIT_CODE_HASH_OFFSET: Final = 240
+"""32 bytes: CREATE2 init-code hash of WrappedBridge."""
+TOKENS_BRIDGE_ACCOUNT_AUTHORITY_OFFSET: Final = 272
+"""32 bytes: governance account."""
+TOKENS_BRIDGE_ACCOUNT_GUARDIAN_OFFSET: Final = 304
+"""32 bytes: may pause."""
+TOKENS_BRIDGE_ACCOUNT_SIZE: Final = 336
+"""Solana account [bridge] of the token program."""
+
+# layout tokens_token_account: Solana account [token, ...] of the token program. Amounts in wire units; a
+# bucket is capacity, refill per second, level, time of the level.
+TOKENS_TOKEN_ACCOUNT_ACCOUNT_TYPE_OFFSET: Final = 0
+"""1 byte: TOKENS_ACCOUNT_TOKEN."""
+TOKENS_TOKEN_ACCOUNT_LAYOUT_VERSION_OFFSET: Final = 1
+"""1 byte: ACCOUNT_LAYOUT_VERSION."""
+TOKENS_TOKEN_ACCOUNT_BUMP_OFFSET: Final = 2
+"""1 byte: PDA bump."""
+TOKENS_TOKEN_ACCOUNT_KIND_OFFSET: Final = 3
+"""1 byte: TOKENS_KIND_*."""
+TOKENS_TOKEN_ACCOUNT_WIRE_DECIMALS_OFFSET: Final = 4
+"""1 byte: decimals of a wire unit."""
+TOKENS_TOKEN_ACCOUNT_NATIVE_DECIMALS_OFFSET: Final = 5
+"""1 byte: decimals of the mint."""
+TOKENS_TOKEN_ACCOUNT_PAUSED_OFFSET: Final = 6
+"""1 byte: 1: this token does not move."""
+TOKENS_TOKEN_ACCOUNT_ASSET_BUMP_OFFSET: Final = 7
+"""1 byte: bump of the vault (native) or of the mint (wrapped)."""
+TOKENS_TOKEN_ACCOUNT_OUTSTANDING_OFFSET: Final = 8
+"""8 bytes: locked (native) or minted less burnt (wrapped), u64."""
+TOKENS_TOKEN_ACCOUNT_CAP_OFFSET: Final = 16
+"""8 bytes: most that may be outstanding, u64."""
+TOKENS_TOKEN_ACCOUNT_OUTBOUND_CAPACITY_OFFSET: Final = 24
+"""8 bytes: u64."""
+TOKENS_TOKEN_ACCOUNT_OUTBOUND_REFILL_OFFSET: Final = 32
+"""8 bytes: per second, u64."""
+TOKENS_TOKEN_ACCOUNT_OUTBOUND_LEVEL_OFFSET: Final = 40
+"""8 bytes: what the bucket held at `outbound_updated`, u64."""
+TOKENS_TOKEN_ACCOUNT_OUTBOUND_UPDATED_OFFSET: Final = 48
+"""8 bytes: Unix seconds, u64."""
+TOKENS_TOKEN_ACCOUNT_INBOUND_CAPACITY_OFFSET: Final = 56
+"""8 bytes: u64."""
+TOKENS_TOKEN_ACCOUNT_INBOUND_REFILL_OFFSET: Final = 64
+"""8 bytes: per second, u64."""
+TOKENS_TOKEN_ACCOUNT_INBOUND_LEVEL_OFFSET: Final = 72
+"""8 bytes: what the bucket held at `inbound_updated`, u64."""
+TOKENS_TOKEN_ACCOUNT_INBOUND_UPDATED_OFFSET: Final = 80
+"""8 bytes: Unix seconds, u64."""
+TOKENS_TOKEN_ACCOUNT_MINT_OFFSET: Final = 88
+"""32 bytes: mint on this chain."""
+TOKENS_TOKEN_ACCOUNT_TOKEN_PROGRAM_OFFSET: Final = 120
+"""32 bytes: SPL Token or Token-2022, which owns the mint."""
+TOKENS_TOKEN_ACCOUNT_EVM_BRIDGE_OFFSET: Final = 152
+"""32 bytes: the one EVM contract that speaks for the token, left-padded."""
+TOKENS_TOKEN_ACCOUNT_NATIVE_TOKEN_OFFSET: Final = 184
+"""32 bytes: native token's account: the mint, or the padded ERC-20 address."""
+TOKENS_TOKEN_ACCOUNT_SIZE: Final = 216
+"""Solana account [token, ...] of the token program. Amounts in wire units; a bucket is capacity, refill per
+second, level, time of the level."""
+
+# layout tokens_queued_account: Solana account [queued, digest] of the token program.
+TOKENS_QUEUED_ACCOUNT_ACCOUNT_TYPE_OFFSET: Final = 0
+"""1 byte: TOKENS_ACCOUNT_QUEUED."""
+TOKENS_QUEUED_ACCOUNT_LAYOUT_VERSION_OFFSET: Final = 1
+"""1 byte: ACCOUNT_LAYOUT_VERSION."""
+TOKENS_QUEUED_ACCOUNT_BUMP_OFFSET: Final = 2
+"""1 byte: PDA bump."""
+TOKENS_QUEUED_ACCOUNT_RESERVED_OFFSET: Final = 3
+"""5 bytes: zero."""
+TOKENS_QUEUED_ACCOUNT_AMOUNT_OFFSET: Final = 8
+"""8 bytes: wire units, u64."""
+TOKENS_QUEUED_ACCOUNT_RELEASABLE_AT_OFFSET: Final = 16
+"""8 bytes: Unix seconds, u64."""
+TOKENS_QUEUED_ACCOUNT_TOKEN_OFFSET: Final = 24
+"""32 bytes: the token's [token, ...] account."""
+TOKENS_QUEUED_ACCOUNT_RECIPIENT_OFFSET: Final = 56
+"""32 bytes: owner of the associated token account that is paid."""
+TOKENS_QUEUED_ACCOUNT_PAYER_OFFSET: Final = 88
+"""32 bytes: who paid the rent and gets it back."""
+TOKENS_QUEUED_ACCOUNT_DIGEST_OFFSET: Final = 120
+"""32 bytes: digest of the message."""
+TOKENS_QUEUED_ACCOUNT_SIZE: Final = 152
+"""Solana account [queued, digest] of the token program."""

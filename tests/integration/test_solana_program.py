@@ -29,7 +29,6 @@ from tests.support.solana_program import Bench
 PACKET = 1232  # bytes of a transaction on the wire
 DELIVERY_UNITS = 60_000
 PROGRAM_BYTES = 60 * 1024
-HOLDING_TIME = 30 * 24 * 60 * 60
 
 
 @pytest.fixture
@@ -224,17 +223,26 @@ def test_solana_program_close_inbox__by_the_recipient_at_once__pays_the_payer(be
     assert not bench.exists(bench.at.inbox(message.digest).address)
 
 
-@pytest.mark.parametrize(("expiry", "end"), [(0, sp.NOW + HOLDING_TIME), (sp.NOW + 5, sp.NOW + 5)])
-def test_solana_program_close_inbox__by_the_payer__only_after_the_holding_time(
-    bench: Bench, expiry: int, end: int
-) -> None:
+@pytest.mark.parametrize("expiry", [0, sp.NOW + 5])
+def test_solana_program_close_inbox__message__never_by_its_payer(bench: Bench, expiry: int) -> None:
     message = bench.inbound(recipient=bytes(Keypair().pubkey()), expiry=expiry)
     bench.accepted(bench.delivery(message))
     payer = bench.user.pubkey()
     close = instructions.close_inbox(bench.at, payer, message.digest, payer)
-    bench.set_time(end)
+    for time in (sp.NOW, sp.NOW + 6, sp.NOW + 10 * 365 * 24 * 60 * 60):
+        bench.set_time(time)
+        assert bench.refused(close) == "MissingSignature"
+    assert bench.exists(bench.at.inbox(message.digest).address)
+
+
+def test_solana_program_close_inbox__result__by_its_payer_after_the_expiry(bench: Bench) -> None:
+    result = bench.foreign_result(consumer=bytes(Keypair().pubkey()))
+    bench.accepted(bench.delivery(result))
+    payer = bench.user.pubkey()
+    close = instructions.close_inbox(bench.at, payer, result.digest, payer)
+    bench.set_time(sp.DEADLINE)
     assert bench.refused(close) == "TooEarly"
-    bench.set_time(end + 1)
+    bench.set_time(sp.DEADLINE + 1)
     bench.accepted(close)
 
 

@@ -515,6 +515,10 @@ def test_solana_program_attack__closing_what_belongs_to_others__refused(bench: B
     theft = instructions.close_inbox(bench.at, user, message.digest, her)
     assert bench.refused(theft) == "WrongPayer"
     early = instructions.close_inbox(bench.at, her, message.digest, user)
+    assert bench.refused(early, signers=(mallory,)) == "MissingSignature"
+    result = bench.foreign_result(sequence=2)
+    bench.accepted(bench.delivery(result))
+    early = instructions.close_inbox(bench.at, her, result.digest, user)
     assert bench.refused(early, signers=(mallory,)) == "WrongPayer"
 
 

@@ -251,10 +251,10 @@ def test_solana_link_build__twice__comes_from_the_cache_and_is_the_same(
     monkeypatch.setenv("SIBYL_CACHE", str(tmp_path))
     first, second = list[str](), list[str]()
     built = build_programs(first.append)
-    contents = built.sibyl_so.read_bytes(), built.consumer_so.read_bytes()
-    assert len(first) == 2
+    contents = built.sibyl_so.read_bytes(), built.consumer_so.read_bytes(), built.tokens_so.read_bytes()
+    assert len(first) == 3
     again = build_programs(second.append)
     assert second == []
-    assert (again.sibyl_so.read_bytes(), again.consumer_so.read_bytes()) == contents
+    assert (again.sibyl_so.read_bytes(), again.consumer_so.read_bytes(), again.tokens_so.read_bytes()) == contents
     built.sibyl_so.write_bytes(b"damaged")
     assert build_programs(second.append).sibyl_so.read_bytes() == contents[0]

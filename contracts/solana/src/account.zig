@@ -110,7 +110,7 @@ comptime {
 }
 
 /// Refuses to compile when a field stands elsewhere than protocol.toml says.
-fn assertLayout(comptime T: type, comptime prefix: []const u8) void {
+pub fn assertLayout(comptime T: type, comptime prefix: []const u8) void {
     @setEvalBranchQuota(20_000);
     for (@typeInfo(T).@"struct".field_names) |name| {
         if (@offsetOf(T, name) != @field(constants, prefix ++ "_" ++ upper(name) ++ "_OFFSET"))
@@ -127,7 +127,7 @@ fn upper(comptime name: []const u8) *const [name.len]u8 {
 }
 
 /// Opens an account of fixed size after checking owner, size, type and version. The address is checked by the functions below.
-fn open(comptime T: type, invocation: *const Invocation, account: *Account) Error!*T {
+pub fn open(comptime T: type, invocation: *const Invocation, account: *Account) Error!*T {
     const view = try openPrefix(T, invocation.program_id, account);
     if (account.data_length != @sizeOf(T)) return error.WrongAccountSize;
     return view;

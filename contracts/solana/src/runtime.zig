@@ -302,9 +302,11 @@ pub const Creation = struct {
     derivation: Derivation,
     size: u64,
     escrow: u64,
+    /// Program that will own the account; null: this one.
+    owner: ?*const Pubkey = null,
 };
 
-/// Creates an account of this program at its derived address. It works on an address that somebody sent lamports to before
+/// Creates an account at its derived address, for this program unless the creation names another owner. It works on an address that somebody sent lamports to before
 /// (which would make the system program's CreateAccount fail for good).
 pub fn createAccount(invocation: *const Invocation, creation: *const Creation) Error!void {
     const account = creation.account;
@@ -320,7 +322,7 @@ pub fn createAccount(invocation: *const Invocation, creation: *const Creation) E
         if (account.lamports < wanted) try transfer(creation.payer, account, wanted - account.lamports);
         try systemAllocateAndAssign(invocation, creation);
     }
-    if (account.data_length != creation.size or !equal(&account.owner, invocation.program_id)) return error.SystemCallFailed;
+    if (account.data_length != creation.size or !equal(&account.owner, creation.owner orelse invocation.program_id)) return error.SystemCallFailed;
 }
 
 fn systemCreate(invocation: *const Invocation, creation: *const Creation, lamports: u64) Error!void {
@@ -328,7 +330,7 @@ fn systemCreate(invocation: *const Invocation, creation: *const Creation, lampor
     @as(*align(1) u32, @ptrCast(data[0..4])).* = 0; // SystemInstruction::CreateAccount
     @as(*align(1) u64, @ptrCast(data[4..12])).* = lamports;
     @as(*align(1) u64, @ptrCast(data[12..20])).* = creation.size;
-    data[20..52].* = invocation.program_id.*;
+    data[20..52].* = (creation.owner orelse invocation.program_id).*;
     const accounts = [_]*Account{ creation.payer, creation.account };
     try invoke(&.{ .program_id = &SYSTEM_PROGRAM, .accounts = &accounts, .signers = 0b11, .data = &data, .derivation = creation.derivation });
 }
@@ -341,7 +343,7 @@ fn systemAllocateAndAssign(invocation: *const Invocation, creation: *const Creat
     try invoke(&.{ .program_id = &SYSTEM_PROGRAM, .accounts = &accounts, .signers = 1, .data = &allocate, .derivation = creation.derivation });
     var assign: [36]u8 = undefined;
     @as(*align(1) u32, @ptrCast(assign[0..4])).* = 1; // SystemInstruction::Assign
-    assign[4..36].* = invocation.program_id.*;
+    assign[4..36].* = (creation.owner orelse invocation.program_id).*;
     try invoke(&.{ .program_id = &SYSTEM_PROGRAM, .accounts = &accounts, .signers = 1, .data = &assign, .derivation = creation.derivation });
 }
 

@@ -147,6 +147,69 @@ pub const INSTRUCTION_REFUND: u8 = 9;
 /// Sequences in one replay bitmap account (and bits in its bitmap).
 pub const REPLAY_WINDOW: u16 = 1024;
 
+// solana_tokens_seed
+/// [bridge]: settings, and the bridge authority that owns vaults and mints and sends and receives every token
+/// message.
+pub const TOKENS_SEED_BRIDGE = "bridge";
+/// [token, mint] of a native token, [token, origin hash, EVM bridge] of a wrapped one.
+pub const TOKENS_SEED_TOKEN = "token";
+/// [mint, origin hash, EVM bridge]: the mint of a wrapped token.
+pub const TOKENS_SEED_MINT = "mint";
+/// [vault, mint]: the token account that holds what is locked of a native token.
+pub const TOKENS_SEED_VAULT = "vault";
+/// [queued, digest]: an inbound transfer over the limit.
+pub const TOKENS_SEED_QUEUED = "queued";
+
+// solana_tokens_account
+/// First byte of the bridge account.
+pub const TOKENS_ACCOUNT_BRIDGE: u8 = 1;
+/// First byte of a token's account.
+pub const TOKENS_ACCOUNT_TOKEN: u8 = 2;
+/// First byte of a queued transfer's account.
+pub const TOKENS_ACCOUNT_QUEUED: u8 = 3;
+
+// solana_tokens_kind
+/// The token lives on this chain: locked in its vault, and released.
+pub const TOKENS_KIND_NATIVE: u8 = 1;
+/// The token lives on the EVM chain: minted and burnt here.
+pub const TOKENS_KIND_WRAPPED: u8 = 2;
+
+// solana_tokens_limits
+/// wire decimals = min(native decimals, this).
+pub const TOKENS_MAX_WIRE_DECIMALS: u8 = 9;
+/// Native decimals of a Solana mint that can be registered: a wire unit fits 64 bits.
+pub const TOKENS_MAX_DECIMALS: u8 = 28;
+/// Bytes of a registered token's name.
+pub const TOKENS_MAX_NAME: u8 = 32;
+/// Bytes of a registered token's symbol.
+pub const TOKENS_MAX_SYMBOL: u8 = 10;
+
+// solana_tokens_amounts
+/// A bucket's capacity, or a cap, that limits nothing.
+pub const TOKENS_UNLIMITED: u64 = 18446744073709551615;
+
+// solana_tokens_instruction
+/// Upgrade authority: creates the bridge account.
+pub const TOKENS_INSTRUCTION_INITIALISE: u8 = 0;
+/// Anyone: registers a native mint and sends its registration (again: sends it again).
+pub const TOKENS_INSTRUCTION_REGISTER_TOKEN: u8 = 1;
+/// Locks or burns, and sends the transfer.
+pub const TOKENS_INSTRUCTION_SEND_TOKENS: u8 = 2;
+/// Anyone: takes one delivered transfer and mints or releases.
+pub const TOKENS_INSTRUCTION_REDEEM: u8 = 3;
+/// Anyone: takes one delivered registration and creates the wrapped mint.
+pub const TOKENS_INSTRUCTION_ACCEPT_REGISTRATION: u8 = 4;
+/// Guardian or authority: stops one token or all.
+pub const TOKENS_INSTRUCTION_PAUSE: u8 = 5;
+/// Authority: ends a pause.
+pub const TOKENS_INSTRUCTION_UNPAUSE: u8 = 6;
+/// Authority: buckets and cap of one token.
+pub const TOKENS_INSTRUCTION_SET_LIMITS: u8 = 7;
+/// Anyone: moves one delivered transfer that is over the inbound limit into the queue.
+pub const TOKENS_INSTRUCTION_ENQUEUE: u8 = 8;
+/// Anyone: pays a queued transfer out after the delay.
+pub const TOKENS_INSTRUCTION_RELEASE: u8 = 9;
+
 // layout body: The signed body of a message: this header, then the payload and nothing after it. Integers
 // big-endian.
 /// 1 byte: PROTOCOL_VERSION.
@@ -384,3 +447,111 @@ pub const REPLAY_ACCOUNT_WINDOW_OFFSET: usize = 8;
 pub const REPLAY_ACCOUNT_BITMAP_OFFSET: usize = 16;
 /// Solana account [replay, origin hash, window].
 pub const REPLAY_ACCOUNT_SIZE: usize = 144;
+
+// layout tokens_bridge_account: Solana account [bridge] of the token program.
+/// 1 byte: TOKENS_ACCOUNT_BRIDGE.
+pub const TOKENS_BRIDGE_ACCOUNT_ACCOUNT_TYPE_OFFSET: usize = 0;
+/// 1 byte: ACCOUNT_LAYOUT_VERSION.
+pub const TOKENS_BRIDGE_ACCOUNT_LAYOUT_VERSION_OFFSET: usize = 1;
+/// 1 byte: PDA bump.
+pub const TOKENS_BRIDGE_ACCOUNT_BUMP_OFFSET: usize = 2;
+/// 1 byte: 1: nothing moves.
+pub const TOKENS_BRIDGE_ACCOUNT_PAUSED_OFFSET: usize = 3;
+/// 4 bytes: seconds that a queued transfer waits, u32.
+pub const TOKENS_BRIDGE_ACCOUNT_QUEUE_DELAY_OFFSET: usize = 4;
+/// 32 bytes: the Sibyl program.
+pub const TOKENS_BRIDGE_ACCOUNT_SIBYL_OFFSET: usize = 8;
+/// 66 bytes: the EVM gateway: chain type (2, big-endian), chain reference (32), gateway (32), as in a body.
+pub const TOKENS_BRIDGE_ACCOUNT_ORIGIN_OFFSET: usize = 40;
+/// 6 bytes: zero.
+pub const TOKENS_BRIDGE_ACCOUNT_RESERVED_OFFSET: usize = 106;
+/// 32 bytes: keccak256 of `origin`.
+pub const TOKENS_BRIDGE_ACCOUNT_ORIGIN_HASH_OFFSET: usize = 112;
+/// 32 bytes: genesis hash of this cluster, as the Sibyl program has it.
+pub const TOKENS_BRIDGE_ACCOUNT_CHAIN_REFERENCE_OFFSET: usize = 144;
+/// 32 bytes: TokenFactory on the EVM chain, left-padded.
+pub const TOKENS_BRIDGE_ACCOUNT_FACTORY_OFFSET: usize = 176;
+/// 32 bytes: CREATE2 init-code hash of NativeBridge.
+pub const TOKENS_BRIDGE_ACCOUNT_NATIVE_INIT_CODE_HASH_OFFSET: usize = 208;
+/// 32 bytes: CREATE2 init-code hash of WrappedBridge.
+pub const TOKENS_BRIDGE_ACCOUNT_WRAPPED_INIT_CODE_HASH_OFFSET: usize = 240;
+/// 32 bytes: governance account.
+pub const TOKENS_BRIDGE_ACCOUNT_AUTHORITY_OFFSET: usize = 272;
+/// 32 bytes: may pause.
+pub const TOKENS_BRIDGE_ACCOUNT_GUARDIAN_OFFSET: usize = 304;
+/// Solana account [bridge] of the token program.
+pub const TOKENS_BRIDGE_ACCOUNT_SIZE: usize = 336;
+
+// layout tokens_token_account: Solana account [token, ...] of the token program. Amounts in wire units; a
+// bucket is capacity, refill per second, level, time of the level.
+/// 1 byte: TOKENS_ACCOUNT_TOKEN.
+pub const TOKENS_TOKEN_ACCOUNT_ACCOUNT_TYPE_OFFSET: usize = 0;
+/// 1 byte: ACCOUNT_LAYOUT_VERSION.
+pub const TOKENS_TOKEN_ACCOUNT_LAYOUT_VERSION_OFFSET: usize = 1;
+/// 1 byte: PDA bump.
+pub const TOKENS_TOKEN_ACCOUNT_BUMP_OFFSET: usize = 2;
+/// 1 byte: TOKENS_KIND_*.
+pub const TOKENS_TOKEN_ACCOUNT_KIND_OFFSET: usize = 3;
+/// 1 byte: decimals of a wire unit.
+pub const TOKENS_TOKEN_ACCOUNT_WIRE_DECIMALS_OFFSET: usize = 4;
+/// 1 byte: decimals of the mint.
+pub const TOKENS_TOKEN_ACCOUNT_NATIVE_DECIMALS_OFFSET: usize = 5;
+/// 1 byte: 1: this token does not move.
+pub const TOKENS_TOKEN_ACCOUNT_PAUSED_OFFSET: usize = 6;
+/// 1 byte: bump of the vault (native) or of the mint (wrapped).
+pub const TOKENS_TOKEN_ACCOUNT_ASSET_BUMP_OFFSET: usize = 7;
+/// 8 bytes: locked (native) or minted less burnt (wrapped), u64.
+pub const TOKENS_TOKEN_ACCOUNT_OUTSTANDING_OFFSET: usize = 8;
+/// 8 bytes: most that may be outstanding, u64.
+pub const TOKENS_TOKEN_ACCOUNT_CAP_OFFSET: usize = 16;
+/// 8 bytes: u64.
+pub const TOKENS_TOKEN_ACCOUNT_OUTBOUND_CAPACITY_OFFSET: usize = 24;
+/// 8 bytes: per second, u64.
+pub const TOKENS_TOKEN_ACCOUNT_OUTBOUND_REFILL_OFFSET: usize = 32;
+/// 8 bytes: what the bucket held at `outbound_updated`, u64.
+pub const TOKENS_TOKEN_ACCOUNT_OUTBOUND_LEVEL_OFFSET: usize = 40;
+/// 8 bytes: Unix seconds, u64.
+pub const TOKENS_TOKEN_ACCOUNT_OUTBOUND_UPDATED_OFFSET: usize = 48;
+/// 8 bytes: u64.
+pub const TOKENS_TOKEN_ACCOUNT_INBOUND_CAPACITY_OFFSET: usize = 56;
+/// 8 bytes: per second, u64.
+pub const TOKENS_TOKEN_ACCOUNT_INBOUND_REFILL_OFFSET: usize = 64;
+/// 8 bytes: what the bucket held at `inbound_updated`, u64.
+pub const TOKENS_TOKEN_ACCOUNT_INBOUND_LEVEL_OFFSET: usize = 72;
+/// 8 bytes: Unix seconds, u64.
+pub const TOKENS_TOKEN_ACCOUNT_INBOUND_UPDATED_OFFSET: usize = 80;
+/// 32 bytes: mint on this chain.
+pub const TOKENS_TOKEN_ACCOUNT_MINT_OFFSET: usize = 88;
+/// 32 bytes: SPL Token or Token-2022, which owns the mint.
+pub const TOKENS_TOKEN_ACCOUNT_TOKEN_PROGRAM_OFFSET: usize = 120;
+/// 32 bytes: the one EVM contract that speaks for the token, left-padded.
+pub const TOKENS_TOKEN_ACCOUNT_EVM_BRIDGE_OFFSET: usize = 152;
+/// 32 bytes: native token's account: the mint, or the padded ERC-20 address.
+pub const TOKENS_TOKEN_ACCOUNT_NATIVE_TOKEN_OFFSET: usize = 184;
+/// Solana account [token, ...] of the token program. Amounts in wire units; a bucket is capacity, refill per
+/// second, level, time of the level.
+pub const TOKENS_TOKEN_ACCOUNT_SIZE: usize = 216;
+
+// layout tokens_queued_account: Solana account [queued, digest] of the token program.
+/// 1 byte: TOKENS_ACCOUNT_QUEUED.
+pub const TOKENS_QUEUED_ACCOUNT_ACCOUNT_TYPE_OFFSET: usize = 0;
+/// 1 byte: ACCOUNT_LAYOUT_VERSION.
+pub const TOKENS_QUEUED_ACCOUNT_LAYOUT_VERSION_OFFSET: usize = 1;
+/// 1 byte: PDA bump.
+pub const TOKENS_QUEUED_ACCOUNT_BUMP_OFFSET: usize = 2;
+/// 5 bytes: zero.
+pub const TOKENS_QUEUED_ACCOUNT_RESERVED_OFFSET: usize = 3;
+/// 8 bytes: wire units, u64.
+pub const TOKENS_QUEUED_ACCOUNT_AMOUNT_OFFSET: usize = 8;
+/// 8 bytes: Unix seconds, u64.
+pub const TOKENS_QUEUED_ACCOUNT_RELEASABLE_AT_OFFSET: usize = 16;
+/// 32 bytes: the token's [token, ...] account.
+pub const TOKENS_QUEUED_ACCOUNT_TOKEN_OFFSET: usize = 24;
+/// 32 bytes: owner of the associated token account that is paid.
+pub const TOKENS_QUEUED_ACCOUNT_RECIPIENT_OFFSET: usize = 56;
+/// 32 bytes: who paid the rent and gets it back.
+pub const TOKENS_QUEUED_ACCOUNT_PAYER_OFFSET: usize = 88;
+/// 32 bytes: digest of the message.
+pub const TOKENS_QUEUED_ACCOUNT_DIGEST_OFFSET: usize = 120;
+/// Solana account [queued, digest] of the token program.
+pub const TOKENS_QUEUED_ACCOUNT_SIZE: usize = 152;

@@ -1,6 +1,6 @@
 //! close_inbox: gives an inbox account's rent back to who paid it. The recipient (of a result: the consumer) may close it at
-//! once; the payer after the message's expiry, or after a holding time when it never expires. The replay bitmap stays, so a
-//! closed message cannot be delivered again.
+//! once; a result also its payer, after the expiry. A message is closed by its recipient alone, since it may carry value that is not
+//! taken yet. The replay bitmap stays, so a closed message cannot be delivered again.
 
 const account = @import("../account.zig");
 const constants = @import("../generated/constants.zig");
@@ -9,9 +9,6 @@ const runtime = @import("../runtime.zig");
 const Error = @import("../errors.zig").Error;
 const Account = runtime.Account;
 const Invocation = runtime.Invocation;
-
-/// Seconds (30 days) that a message without expiry stays readable against its payer's will.
-const HOLDING_TIME: u64 = 30 * 24 * 60 * 60;
 
 const Accounts = struct { closer: *Account, inbox_account: *Account, inbox: *account.Inbox, payer: *Account };
 
@@ -28,12 +25,14 @@ pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!
     try arguments.finish();
     const accounts = try validateAccounts(invocation);
     const body = message.Body{ .bytes = account.bodyOf(account.Inbox, accounts.inbox_account) };
-    if (!runtime.equal(&accounts.closer.key, try receiverOf(body))) {
-        if (!runtime.equal(&accounts.closer.key, &accounts.inbox.payer)) return error.WrongPayer;
-        const end = if (body.expiry() != 0) body.expiry() else try runtime.add(accounts.inbox.delivered_at, HOLDING_TIME);
-        if (try runtime.now() <= end) return error.TooEarly;
-    }
+    if (!runtime.equal(&accounts.closer.key, try receiverOf(body))) try requirePayerAfterExpiry(&accounts, body);
     try runtime.close(accounts.inbox_account, accounts.payer);
+}
+
+fn requirePayerAfterExpiry(accounts: *const Accounts, body: message.Body) Error!void {
+    if (body.kind() != constants.KIND_INFERENCE_RESULT) return error.MissingSignature;
+    if (!runtime.equal(&accounts.closer.key, &accounts.inbox.payer)) return error.WrongPayer;
+    if (body.expiry() == 0 or try runtime.now() <= body.expiry()) return error.TooEarly;
 }
 
 fn receiverOf(body: message.Body) Error!*const [32]u8 {

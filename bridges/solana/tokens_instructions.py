@@ -1,0 +1,298 @@
+"""Encoders for every instruction of the token program (TOKENS.md §5): data and accounts in the order that the program checks.
+
+Guarantees: lengths and ranges are checked here, bumps are found here. It does not know whether the program will agree. No I/O.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from solders.instruction import AccountMeta, Instruction
+from solders.pubkey import Pubkey
+from solders.system_program import ID as SYSTEM_PROGRAM
+
+from bridges.solana.layout import ProgramAddresses
+from bridges.solana.tokens_layout import (
+    ASSOCIATED,
+    TOKEN_2022,
+    QueuedAccount,
+    TokenAccount,
+    TokenAddresses,
+    TokenKind,
+    associated,
+)
+from oracle.protocol import constants as c
+from oracle.protocol.errors import EncodeError
+from oracle.protocol.message import Message, encode_endpoint
+from oracle.protocol.types import ADDRESS, WORD, Account, ChainType, Digest, Endpoint, check_account
+
+
+def _le(value: int, size: int, name: str) -> bytes:
+    if not 0 <= value < 1 << (8 * size):
+        raise EncodeError(f"{name} is {value}; it must be a whole number of {size} bytes.")
+    return value.to_bytes(size, "little")
+
+
+def _reads(key: Pubkey) -> AccountMeta:
+    return AccountMeta(key, is_signer=False, is_writable=False)
+
+
+def _writes(key: Pubkey) -> AccountMeta:
+    return AccountMeta(key, is_signer=False, is_writable=True)
+
+
+def _signs(key: Pubkey, *, writable: bool = True) -> AccountMeta:
+    return AccountMeta(key, is_signer=True, is_writable=writable)
+
+
+_SYSTEM: Final = _reads(SYSTEM_PROGRAM)
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The two programs that work together: the token program and the Sibyl program."""
+
+    tokens: TokenAddresses
+    sibyl: ProgramAddresses
+
+    @property
+    def authority(self) -> Pubkey:
+        """The bridge authority."""
+        return self.tokens.bridge.address
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The EVM side of a deployment: gateway, factory, and CREATE2 init-code hashes of NativeBridge and WrappedBridge."""
+
+    origin: Endpoint
+    factory: Account
+    native_init_code_hash: bytes
+    wrapped_init_code_hash: bytes
+
+
+def initialise(at: Programs, authority: Pubkey, link: Link, guardian: Pubkey, queue_delay: int) -> Instruction:
+    """Creates [bridge]; `authority` is the upgrade authority and becomes the governance authority. `queue_delay` in seconds."""
+    if len(link.native_init_code_hash) != WORD or len(link.wrapped_init_code_hash) != WORD:
+        raise EncodeError("A hash of creation code has 32 bytes.")
+    check_account(ChainType.EIP155, link.factory)
+    data = b"".join(
+        (
+            bytes([c.TOKENS_INSTRUCTION_INITIALISE, at.tokens.bridge.bump]),
+            encode_endpoint(link.origin),
+            link.factory,
+            link.native_init_code_hash,
+            link.wrapped_init_code_hash,
+            bytes(guardian),
+            _le(queue_delay, 4, "queue delay"),
+        )
+    )
+    accounts = [
+        _signs(authority),
+        _writes(at.authority),
+        _reads(at.tokens.program_data),
+        _reads(at.sibyl.program),
+        _reads(at.sibyl.config.address),
+        _SYSTEM,
+    ]
+    return Instruction(at.tokens.program, data, accounts)
+
+
+def _posting(at: Programs, sequence: int, destination: Endpoint) -> tuple[bytes, list[AccountMeta]]:
+    outbox = at.sibyl.outbox(sequence)
+    accounts = [
+        _reads(at.sibyl.program),
+        _writes(at.sibyl.config.address),
+        _writes(outbox.address),
+        _reads(at.sibyl.peer(destination).address),
+        _SYSTEM,
+    ]
+    return bytes([outbox.bump]) + _le(sequence, 8, "sequence"), accounts
+
+
+def register_token(
+    at: Programs, payer: Pubkey, mint: Pubkey, token_program: Pubkey, sequence: int, destination: Endpoint
+) -> Instruction:
+    """Registers a mint of this chain and sends its registration; again: sends it again. `sequence`: Sibyl's next one."""
+    token, vault = at.tokens.native(mint), at.tokens.vault(mint)
+    post, posting = _posting(at, sequence, destination)
+    accounts = [
+        _signs(payer),
+        _writes(at.authority),
+        _writes(token.address),
+        _reads(mint),
+        _writes(vault.address),
+        _reads(token_program),
+        *posting,
+    ]
+    data = bytes([c.TOKENS_INSTRUCTION_REGISTER_TOKEN, token.bump, vault.bump]) + post
+    return Instruction(at.tokens.program, data, accounts)
+
+
+def token_address(at: Programs, token: TokenAccount, origin: Endpoint) -> Pubkey:
+    """Where a token's account lies."""
+    if token.kind is TokenKind.NATIVE:
+        return at.tokens.native(token.mint).address
+    return at.tokens.wrapped(origin, token.evm_bridge).address
+
+
+def _vault(at: Programs, token: TokenAccount) -> Pubkey:
+    """A wrapped token has no vault; its mint stands there."""
+    return at.tokens.vault(token.mint).address if token.kind is TokenKind.NATIVE else token.mint
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A transfer to an EVM address: `amount` in smallest units of the mint, of which what is below one wire unit stays."""
+
+    sender: Pubkey
+    source: Pubkey
+    recipient: Account
+    amount: int
+
+
+def send_tokens(
+    at: Programs, token: TokenAccount, sending: Sending, sequence: int, destination: Endpoint
+) -> Instruction:
+    """Locks or burns, and sends the transfer."""
+    check_account(ChainType.EIP155, sending.recipient)
+    post, posting = _posting(at, sequence, destination)
+    data = b"".join(
+        (
+            bytes([c.TOKENS_INSTRUCTION_SEND_TOKENS]),
+            post,
+            sending.recipient[WORD - ADDRESS :],
+            _le(sending.amount, 8, "amount"),
+        )
+    )
+    accounts = [
+        _signs(sending.sender),
+        _writes(at.authority),
+        _writes(token_address(at, token, destination)),
+        _writes(token.mint),
+        _writes(sending.source),
+        _writes(_vault(at, token)),
+        _reads(token.token_program),
+        *posting,
+    ]
+    return Instruction(at.tokens.program, data, accounts)
+
+
+def _payout(at: Programs, token: TokenAccount, recipient: Pubkey, *, create: bool) -> tuple[bytes, list[AccountMeta]]:
+    target = associated(recipient, token.mint, token.token_program)
+    accounts = [
+        _writes(token.mint),
+        _writes(_vault(at, token)),
+        _writes(target.address),
+        _reads(token.token_program),
+    ]
+    if create:
+        accounts += [_reads(recipient), _reads(ASSOCIATED), _SYSTEM]
+    return bytes([target.bump]), accounts
+
+
+def _inbox(at: Programs, digest: Digest, payer: Pubkey) -> list[AccountMeta]:
+    return [_writes(at.sibyl.inbox(digest).address), _writes(payer), _reads(at.sibyl.program)]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A delivered message and who paid for its inbox account."""
+
+    message: Message
+    payer: Pubkey
+
+
+def redeem(
+    at: Programs, payer: Pubkey, token: TokenAccount, delivered: Delivered, recipient: Pubkey, *, create: bool
+) -> Instruction:
+    """Mints or releases to the associated account of `recipient`; `create` it when it is absent (three more accounts)."""
+    bump, paying = _payout(at, token, recipient, create=create)
+    message = delivered.message
+    accounts = [
+        _signs(payer),
+        _reads(at.authority),
+        _writes(token_address(at, token, message.origin)),
+        *_inbox(at, message.digest, delivered.payer),
+        *paying,
+    ]
+    return Instruction(at.tokens.program, bytes([c.TOKENS_INSTRUCTION_REDEEM]) + bump, accounts)
+
+
+def accept_registration(at: Programs, payer: Pubkey, evm_bridge: Account, delivered: Delivered) -> Instruction:
+    """Creates the wrapped token whose EVM bridge is `evm_bridge`, or puts a repeated registration away."""
+    message = delivered.message
+    token = at.tokens.wrapped(message.origin, evm_bridge)
+    mint = at.tokens.wrapped_mint(message.origin, evm_bridge)
+    accounts = [
+        _signs(payer),
+        _reads(at.authority),
+        _writes(token.address),
+        _writes(mint.address),
+        *_inbox(at, message.digest, delivered.payer),
+        _reads(TOKEN_2022),
+        _SYSTEM,
+    ]
+    data = bytes([c.TOKENS_INSTRUCTION_ACCEPT_REGISTRATION, token.bump, mint.bump])
+    return Instruction(at.tokens.program, data, accounts)
+
+
+def enqueue(at: Programs, payer: Pubkey, token: TokenAccount, delivered: Delivered) -> Instruction:
+    """Moves a delivered transfer that is over the inbound limit into the queue."""
+    message = delivered.message
+    queued = at.tokens.queued(message.digest)
+    accounts = [
+        _signs(payer),
+        _reads(at.authority),
+        _reads(token_address(at, token, message.origin)),
+        *_inbox(at, message.digest, delivered.payer),
+        _writes(queued.address),
+        _SYSTEM,
+    ]
+    return Instruction(at.tokens.program, bytes([c.TOKENS_INSTRUCTION_ENQUEUE, queued.bump]), accounts)
+
+
+def release(at: Programs, payer: Pubkey, token: TokenAccount, queued: QueuedAccount, *, create: bool) -> Instruction:
+    """Pays a queued transfer out after the delay."""
+    bump, paying = _payout(at, token, queued.recipient, create=create)
+    accounts = [
+        _signs(payer),
+        _reads(at.authority),
+        _writes(queued.token),
+        _writes(at.tokens.queued(queued.digest).address),
+        _writes(queued.payer),
+        *paying,
+    ]
+    return Instruction(at.tokens.program, bytes([c.TOKENS_INSTRUCTION_RELEASE]) + bump, accounts)
+
+
+def pause(at: Programs, signer: Pubkey, token: Pubkey | None = None, *, paused: bool = True) -> Instruction:
+    """Stops (or, `paused` false, lets go) everything, or the one token whose account is given."""
+    number = c.TOKENS_INSTRUCTION_PAUSE if paused else c.TOKENS_INSTRUCTION_UNPAUSE
+    bridge = _writes(at.authority) if token is None else _reads(at.authority)
+    accounts = [_signs(signer, writable=False), bridge] + ([] if token is None else [_writes(token)])
+    return Instruction(at.tokens.program, bytes([number]), accounts)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Buckets (capacity, refill per second) and cap of one token, in wire units; UNLIMITED limits nothing."""
+
+    outbound_capacity: int = c.TOKENS_UNLIMITED
+    outbound_refill: int = 0
+    inbound_capacity: int = c.TOKENS_UNLIMITED
+    inbound_refill: int = 0
+    cap: int = c.TOKENS_UNLIMITED
+
+
+def set_limits(at: Programs, authority: Pubkey, token: Pubkey, limits: Limits) -> Instruction:
+    """The governance authority's limits for the token whose account is given."""
+    numbers = (
+        limits.outbound_capacity,
+        limits.outbound_refill,
+        limits.inbound_capacity,
+        limits.inbound_refill,
+        limits.cap,
+    )
+    data = bytes([c.TOKENS_INSTRUCTION_SET_LIMITS]) + b"".join(_le(one, 8, "a limit") for one in numbers)
+    accounts = [_signs(authority, writable=False), _reads(at.authority), _writes(token)]
+    return Instruction(at.tokens.program, data, accounts)
