@@ -141,7 +141,12 @@ abstract contract TokenBridge is ITokenBridge, BridgeFungible, ReentrancyGuardTr
     }
 
     /// @dev Pays out, or queues what is over the limit. Reverting leaves the message with the gateway, to be delivered later.
-    function _processMessage(address, bytes32 receiveId, bytes calldata, bytes calldata payload) internal virtual override nonReentrant {
+    function _processMessage(address, bytes32 receiveId, bytes calldata, bytes calldata payload)
+        internal
+        virtual
+        override
+        nonReentrant
+    {
         if (paused) revert BridgePaused();
         (bytes calldata from, address to, uint64 amount) = TokenPayload.decodeTransfer(payload, _chain);
         if (to == address(0) || to == address(this)) revert RefusedRecipient(bytes32(uint256(uint160(to))));

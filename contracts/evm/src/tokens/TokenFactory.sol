@@ -189,9 +189,8 @@ contract TokenFactory is ITokenFactory, AccessControl, CrosschainLinked {
     }
 
     function _announce(bytes32 id, address token, uint8 wireDecimals) private returns (bytes32 digest) {
-        bytes memory payload = TokenPayload.encodeRegistration(
-            id, wireDecimals, TokenMetadata.nameOf(token), TokenMetadata.symbolOf(token)
-        );
+        bytes memory payload =
+            TokenPayload.encodeRegistration(id, wireDecimals, TokenMetadata.nameOf(token), TokenMetadata.symbolOf(token));
         digest = gateway.sendMessage(_counterpart, payload, new bytes[](0));
         emit RegistrationSent(id, digest);
     }

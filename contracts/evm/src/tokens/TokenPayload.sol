@@ -33,8 +33,8 @@ library TokenPayload {
         uint256 to_ = _at(payload, 256);
         bool canonical = _at(payload, 0) == 96 && _at(payload, 32) == 224 && _at(payload, 96) == SOLANA_ADDRESS_SIZE
             && _at(payload, 224) == 20 && _at(payload, 198) >> 48 == 0 && uint96(to_) == 0;
-        bool known = Read.uintAt(payload, 128, 5) == SOLANA_HEAD && Read.word(payload, 133) == chain
-            && Read.uintAt(payload, 165, 1) == 32;
+        bool known =
+            Read.uintAt(payload, 128, 5) == SOLANA_HEAD && Read.word(payload, 133) == chain && Read.uintAt(payload, 165, 1) == 32;
         if (!canonical || !known || amount_ == 0 || amount_ > type(uint64).max) revert MalformedPayload();
         return (payload[128:128 + SOLANA_ADDRESS_SIZE], address(uint160(to_ >> 96)), uint64(amount_));
     }
