@@ -9,10 +9,13 @@ from typing import Final
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 from solders.system_program import ID as SYSTEM_PROGRAM
+from solders.system_program import TransferParams, transfer
 
 from bridges.solana.layout import ProgramAddresses
 from bridges.solana.tokens_layout import (
     ASSOCIATED,
+    NATIVE_MINT,
+    TOKEN,
     TOKEN_2022,
     QueuedAccount,
     TokenAccount,
@@ -45,6 +48,9 @@ def _signs(key: Pubkey, *, writable: bool = True) -> AccountMeta:
 
 
 _SYSTEM: Final = _reads(SYSTEM_PROGRAM)
+_CREATE_IDEMPOTENT: Final = 1
+_CLOSE_ACCOUNT: Final = 9
+_SYNC_NATIVE: Final = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,3 +302,27 @@ def set_limits(at: Programs, authority: Pubkey, token: Pubkey, limits: Limits) -
     data = bytes([c.TOKENS_INSTRUCTION_SET_LIMITS]) + b"".join(_le(one, 8, "a limit") for one in numbers)
     accounts = [_signs(authority, writable=False), _reads(at.authority), _writes(token)]
     return Instruction(at.tokens.program, data, accounts)
+
+
+def create_associated(payer: Pubkey, owner: Pubkey, mint: Pubkey, token_program: Pubkey) -> Instruction:
+    """Creates the associated account of `owner` unless it exists."""
+    target = associated(owner, mint, token_program).address
+    accounts = [_signs(payer), _writes(target), _reads(owner), _reads(mint), _SYSTEM, _reads(token_program)]
+    return Instruction(ASSOCIATED, bytes([_CREATE_IDEMPOTENT]), accounts)
+
+
+def wrap_instructions(owner: Pubkey, lamports: int) -> list[Instruction]:
+    """Moves lamports of `owner` into its associated account of the native mint."""
+    target = associated(owner, NATIVE_MINT, TOKEN).address
+    return [
+        create_associated(owner, owner, NATIVE_MINT, TOKEN),
+        transfer(TransferParams(from_pubkey=owner, to_pubkey=target, lamports=lamports)),
+        Instruction(TOKEN, bytes([_SYNC_NATIVE]), [_writes(target)]),
+    ]
+
+
+def unwrap_instruction(owner: Pubkey) -> Instruction:
+    """Gives all of the owner's wrapped SOL back as lamports, and the rent of its account."""
+    target = associated(owner, NATIVE_MINT, TOKEN).address
+    accounts = [_writes(target), _writes(owner), _signs(owner, writable=False)]
+    return Instruction(TOKEN, bytes([_CLOSE_ACCOUNT]), accounts)
