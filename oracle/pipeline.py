@@ -346,7 +346,8 @@ def due(work: Work, member: Member, now: Millis) -> Iterator[Effect]:
         yield Expire(work_id)
         return
     open_for_delivery = not expiry or now <= expiry
-    if open_for_delivery:
+    # What others delivered needs no proof and no signature any more; what is delivered is only watched until it is final.
+    if open_for_delivery and (not work.deliverables or work.deliverables.keys() - work.delivered):
         yield from _due_before_delivery(work, work_id, member, now)
     for digest, message in work.deliverables.items():
         if digest in work.confirmed or message.destination not in member.destinations:

@@ -1,10 +1,11 @@
 """How each effect of the pipeline is carried out, and how what peers send is taken in. Every duty is safe to repeat."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
 
-from oracle.errors import NotAuthorised, ProofError, SigningError
+from oracle.errors import ChainError, NotAuthorised, ProofError, SigningError
 from oracle.node.gossip import (
     TOPIC_ATTESTATION,
     TOPIC_PROOF,
@@ -42,6 +43,9 @@ log = structlog.get_logger("sibyl.node")
 
 PROOF_PATIENCE_SECONDS = 8.0
 """How long a peer's proof waits for this node's own inference."""
+
+LOOK_SECONDS = 1.0
+"""How long a look at the destinations may hold up a proof."""
 
 SIGN_PATIENCE_SECONDS = 2.0
 """How long a coordinator's request waits for this node's own check of the proof; less than a round of signing takes at most."""
@@ -81,6 +85,8 @@ class Duties:
 
     async def _prove(self, work: Work) -> bool:
         node, asked = self._node, InferenceRequest.from_bytes(work.message.payload)
+        if await self._all_delivered(work):
+            return True
         made = await node.ports.prover.prove(asked.model_id, asked.inputs)
         if work.outcome is None or made.outputs != work.outcome.outputs:
             raise ProofError(
@@ -93,6 +99,20 @@ class Duties:
         log.info("proof spread", request=work.message.digest.hex()[:16], seconds=round(made.seconds, 3), took=took)
         await node.record(Proved(work.message.digest, proof_id, node.member.identifier, node.clock()))
         return True
+
+    async def _all_delivered(self, work: Work) -> bool:
+        """Whether others have delivered all of it already, as after a long absence: a proof would be made and checked in vain."""
+        reachable = self._node.ports.submitters
+        missing = [digest for digest in work.deliverables if digest not in work.delivered]
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                for digest in missing:
+                    if work.deliverables[digest].destination in reachable:
+                        await self._check(work, digest)
+        except (ChainError, TimeoutError):
+            return False  # a destination that does not answer must not keep the others waiting
+        now = self._node.pipeline.work(work.message.digest)
+        return now is not None and now.deliverables.keys() <= now.delivered
 
     async def _spread_proof(self, work: Work, proof: bytes) -> tuple[int, ...]:
         notice = ProofNotice(work.message.digest, proof)
