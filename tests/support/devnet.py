@@ -27,7 +27,7 @@ from bridges.frost.signing import COMMIT_RANDOMNESS_BYTES, aggregate, commit, pr
 from bridges.solana.layout import INBOX_KIND_AT, INBOX_REQUEST_ID_AT
 from bridges.solana.submitter import SolanaSubmitter
 from circuits.prover import LocalProver
-from oracle.app.asking import Asked, DevnetUser, open_user
+from oracle.app.asking import EVM, Asked, DevnetUser, open_user
 from oracle.app.devnet.chains import HOST
 from oracle.app.devnet.network import FIRST_NODE, STRANGER, USER, Devnet, DevnetOptions, running_devnet
 from oracle.app.devnet.nodes import NodeProcess
@@ -124,6 +124,13 @@ class World:
         async with self.user.http.get(f"{node.status_url}/health") as reply:
             told: dict[str, Any] = await reply.json()
             return told
+
+    async def metric(self, node: NodeProcess, name: str) -> float:
+        """A metric of a node that has no labels."""
+        async with self.user.http.get(f"{node.status_url}/metrics") as reply:
+            lines = (await reply.text()).splitlines()
+        (value,) = (line.split()[1] for line in lines if line.split()[0] == name)
+        return float(value)
 
     async def until_stage(
         self,
@@ -224,8 +231,22 @@ class World:
             await self.user.arrivals(asked, timeout)
         for arrival in asked.arrivals:
             assert (arrival.status, arrival.outputs) == (Status.ANSWERED, outcome.outputs)
-            assert (arrival.chain, arrival.decided) == (arrival.chain, outcome.outputs[0] > 0)
+            assert (arrival.chain, await self.decided(asked, arrival.chain)) == (arrival.chain, outcome.outputs[0] > 0)
         await self.assert_once(asked.request, outcome)
+
+    async def decided(self, asked: Asked, chain: str) -> bool | None:
+        """What the consumer on a chain made of an answer; None if nothing within ten seconds."""
+        for _ in range(100):
+            if chain == EVM:
+                diagnosis = await self.user.evm.diagnosis(asked.request_id)
+                decided = None if diagnosis is None else diagnosis.malignant
+            else:
+                decision = await self.user.consumer.decision(asked.request_id)
+                decided = None if decision is None else decision.positive
+            if decided is not None:
+                return decided
+            await asyncio.sleep(0.1)
+        return None
 
     # ---- accounts ----
 
