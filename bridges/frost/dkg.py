@@ -1,0 +1,451 @@
+"""Distributed key generation for FROST: one participant as a state machine. Pure: bytes in, bytes out; randomness is an argument.
+
+    COMMIT --all--> ECHO --all--> SHARE --all--> READY --all, certify()--> CERTIFICATE --all--> done
+
+PedPop (FROST's Pedersen DKG with proofs of possession) made safe without a trusted board. What holds whatever arrives:
+- Nobody ever holds the group's secret; the key share appears only when all n members certified one and the same key.
+- A rogue key needs a proof of possession that it cannot make; a member that signs two things is named by both of its signatures; one
+  that gives a bad share is named by its recipient's complaint, and one that complains falsely by its own.
+- A fault raises `DkgFault` with the culprits and, where there can be any, evidence for third parties. The session is then over and its
+  secrets are wiped. An illegal transition raises `IllegalTransition` and nothing happens.
+- A member who speaks last can bias some bits of the group key by trying constant terms (Gennaro et al.). That does not help to forge
+  Schnorr signatures, and no other use is made of the key.
+Does not send, wait, store or restart: see `dkg_session`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from bridges.frost.ciphersuite import NONCE_RANDOMNESS_BYTES
+from bridges.frost.dkg_checks import (
+    Kind,
+    Link,
+    bad_share_text,
+    certificate_fits,
+    checked,
+    convict,
+    evidence,
+    group_key,
+    key_hash,
+    possession_package,
+    prove_possession,
+    public_package,
+    quoted_entries,
+    quoted_head,
+    seal,
+    share_fits,
+    transcript_hash,
+    unseal,
+    verify_evidence,
+    wrong_certificate_text,
+)
+from bridges.frost.dkg_messages import (
+    SESSION_BYTES,
+    X25519_BYTES,
+    BadShare,
+    Certificate,
+    Commitments,
+    Complaint,
+    DkgEquivocation,
+    DkgFault,
+    Entry,
+    Head,
+    MalformedStatement,
+    NotSigned,
+    Phase,
+    Quotes,
+    Roster,
+    SealedShare,
+    Signed,
+    Statement,
+    UnusableGroupKey,
+    WrongCertificate,
+    opened,
+)
+from bridges.frost.errors import (
+    DecodeError,
+    GroupError,
+    IllegalTransition,
+    InvalidSignature,
+    KeyMaterialError,
+)
+from bridges.frost.group import UNIFORM_BYTES, Identifier, Scalar, SecretScalar, wipe_fresh_bytes
+from bridges.frost.keygen import GroupPublicKey, KeyShare, PublicKeyPackage, Randomness
+from bridges.frost.signing import (
+    COMMIT_RANDOMNESS_BYTES,
+    GroupSignature,
+    NonceCommitment,
+    SignatureShare,
+    SigningNonces,
+    aggregate,
+    commit,
+    sign,
+)
+
+Sign = Callable[[bytes], bytes]
+"""Signs with this member's identity key (ed25519)."""
+
+_COLLECTED: Final = (Phase.COMMIT, Phase.ECHO, Phase.SHARE, Phase.READY, Phase.CERTIFICATE)
+
+
+@dataclass(frozen=True, slots=True)
+class DkgResult:
+    """A key that all members certified."""
+
+    share: KeyShare
+    session: bytes
+    transcript: bytes
+    key_hash: bytes
+    """For operators to compare."""
+    proof_of_possession: GroupSignature
+    """The new key's signature over `oracle.protocol.hashing.key_possession_hash`."""
+    certificates: Mapping[Identifier, bytes]
+    """Each member's signed CERTIFICATE message."""
+
+
+class Participant:
+    """One member's part in one session. Give `receive` what others sent, and send them what `message` returns."""
+
+    def __init__(self, roster: Roster, who: Identifier, session: bytes, sign: Sign, randomness: Randomness) -> None:
+        """Raises KeyMaterialError for a stranger. Use it once: a session id never comes again."""
+        if who not in roster.participants or len(session) != SESSION_BYTES:
+            raise KeyMaterialError(f"Participant {who} is not a member of this committee, or the session id is wrong.")
+        self._roster, self._who, self._session = roster, who, session
+        self._sign, self._randomness = sign, randomness
+        self._collecting: Phase | None = Phase.COMMIT
+        self._own: dict[tuple[Phase, Identifier | None], Signed] = {}
+        self._heard: dict[Phase, dict[Identifier, Signed]] = {phase: {} for phase in _COLLECTED}
+        self._commitments: dict[Identifier, Commitments] = {}
+        self._nonces: dict[Identifier, NonceCommitment] = {}
+        self._certificates: dict[Identifier, Certificate] = {}
+        self._shares: dict[Identifier, SecretScalar] = {}
+        self._transcript = b""
+        self._share: KeyShare | None = None
+        self._signing: SigningNonces | None = None
+        self._result: DkgResult | None = None
+        self._polynomial = [SecretScalar.from_uniform(randomness(UNIFORM_BYTES)) for _ in range(roster.threshold)]
+        seed = randomness(X25519_BYTES)
+        self._session_key = X25519PrivateKey.from_private_bytes(seed)
+        wipe_fresh_bytes(seed)
+        self._open_round_one()
+
+    # ---- what the shell sees
+
+    @property
+    def collecting(self) -> Phase | None:
+        """The phase whose messages are awaited; None when it is over, well or not."""
+        return self._collecting
+
+    @property
+    def waiting_for(self) -> tuple[Identifier, ...]:
+        """Whose message of that phase has not come, ascending."""
+        if self._collecting is None:
+            return ()
+        heard = self._heard[self._collecting]
+        return tuple(who for who in self._roster.participants if who not in heard and who != self._who)
+
+    @property
+    def provisional(self) -> KeyShare | None:
+        """The share to keep aside before `certify`; None at any other time."""
+        ready = self._collecting is Phase.CERTIFICATE and (Phase.CERTIFICATE, None) not in self._own
+        return self._share if ready else None
+
+    @property
+    def result(self) -> DkgResult | None:
+        """The certified key, once there is one."""
+        return self._result
+
+    def message(self, phase: Phase, recipient: Identifier) -> bytes | None:
+        """This member's message of a phase for `recipient`; None if it has not been made yet."""
+        signed = self._own.get((phase, recipient if phase is Phase.SHARE else None))
+        return signed.to_bytes() if signed is not None else None
+
+    def receive(self, sender: Identifier, data: bytes) -> None:
+        """Take a message that the channel says is `sender`'s.
+
+        Raises DkgFault (the session is over), UnusableGroupKey (over, start another), and IllegalTransition for a message that is not
+        due (nothing happened). A repeated message changes nothing.
+        """
+        try:
+            self._receive(sender, data)
+        except (DkgFault, UnusableGroupKey):
+            self.abandon()
+            raise
+
+    def receive_evidence(self, sender: Identifier, data: bytes) -> None:
+        """Take what `sender` offers as evidence. Always raises DkgFault: against the culprit, or against `sender` if it is void."""
+        self.abandon()
+        try:
+            verdict = verify_evidence(self._roster, data)
+        except DecodeError as error:
+            raise DkgFault(f"Member {sender} accused another without evidence: {error}", (sender,)) from None
+        if verdict.session != self._session:
+            raise DkgFault(f"Member {sender} brought evidence from another session.", (sender,))
+        raise convict(self._roster, data)
+
+    def certify(self) -> None:
+        """Sign the result. Call it when `provisional` has been kept where a crash does not lose it. Raises IllegalTransition."""
+        share, signing = self.provisional, self._signing
+        if share is None or signing is None:
+            raise IllegalTransition("There is nothing to certify yet, or it was certified already.")
+        z = Scalar(0)
+        if self._who in self._roster.signers:
+            try:
+                package = possession_package(self._roster, share.public, self._nonces)
+            except GroupError:
+                self.abandon()
+                raise UnusableGroupKey("The nonces of this session cancel out; start another.") from None
+            z = sign(share, signing, package).z
+        signing.drop()
+        digest = key_hash(self._roster, self._session, self._transcript, share.public)
+        self._say(Phase.CERTIFICATE, Certificate(digest, z, self._quotes(Phase.READY)).to_bytes())
+
+    def abandon(self) -> None:
+        """End it and wipe all secrets, the certified share excepted. May be called twice."""
+        if self._result is not None:
+            return
+        self._collecting = None
+        for secret in (*self._polynomial, *self._shares.values()):
+            secret.wipe()
+        if self._signing is not None:
+            self._signing.drop()
+        if self._share is not None:
+            self._share.signing_share.wipe()
+            self._share = None
+
+    def __repr__(self) -> str:
+        return f"Participant({self._who}, {self._session.hex()[:8]}, <secrets redacted>)"
+
+    # ---- messages
+
+    def _say(self, phase: Phase, body: bytes, recipient: Identifier | None = None) -> None:
+        message = self._signed(phase, body)
+        self._own[phase, recipient] = message
+        if recipient is None:
+            # Our own words go the way of everybody's.
+            self._receive(self._who, message.to_bytes())
+
+    def _signed(self, phase: Phase, body: bytes) -> Signed:
+        head = Head(phase, self._who, self._session)
+        unsigned = Signed(head, b"", body)
+        return Signed(head, self._sign(head.preimage(self._roster.context, unsigned.digest)), body)
+
+    def _quotes(self, phase: Phase) -> Quotes:
+        heard = self._heard[phase]
+        return Quotes(tuple(Entry(heard[i].digest, heard[i].signature) for i in self._roster.participants))
+
+    def _receive(self, sender: Identifier, data: bytes) -> None:
+        message = self._authentic(sender, data)
+        phase = message.head.phase
+        if phase not in self._heard:
+            raise IllegalTransition(f"A session takes no {phase.name} message.")
+        known = self._heard[phase].get(sender)
+        if known is not None:
+            self._require_same(known, message)
+            return
+        if phase is not self._collecting:
+            state = self._collecting.name if self._collecting else "over"
+            raise IllegalTransition(f"The session is at {state} and takes no {phase.name} message.")
+        self._take(message, checked(self._roster, message))
+        self._heard[phase][sender] = message
+        if not self.waiting_for and (phase is Phase.SHARE or self._who in self._heard[phase]):
+            self._advance(phase)
+
+    def _authentic(self, sender: Identifier, data: bytes) -> Signed:
+        try:
+            message = opened(self._roster, data)
+        except DecodeError as error:
+            raise NotSigned(f"Member {sender} sent what nobody signed: {error}", (sender,)) from None
+        if message.head.sender != sender:
+            raise NotSigned(f"Member {sender} sent a message of member {message.head.sender}.", (sender,))
+        if message.head.session != self._session:
+            raise NotSigned(f"Member {sender} sent a message of another session.", (sender,))
+        return message
+
+    def _require_same(self, known: Signed, message: Signed) -> None:
+        if known.digest == message.digest:
+            return
+        who, phase = message.head.sender, message.head.phase
+        proof = b""
+        if phase is not Phase.SHARE:
+            quotes = (one.digest + one.signature for one in (known, message))
+            proof = evidence(Kind.EQUIVOCATION, message.head.to_bytes(), *quotes)
+        raise DkgEquivocation(f"Member {who} signed two different {phase.name} messages.", (who,), proof)
+
+    def _take(self, message: Signed, body: Statement) -> None:
+        sender = message.head.sender
+        match body:
+            case Commitments():
+                self._commitments[sender] = body
+            case Quotes():
+                self._require_one_view(message)
+            case SealedShare():
+                self._take_share(message, body)
+            case NonceCommitment():
+                self._nonces[sender] = body
+            case Certificate():
+                self._require_one_view(message)
+                self._certificates[sender] = body
+                if self._share is None or body.key_hash != self._key_hash(self._share.public):
+                    raise self._wrong_certificate(sender, message)
+
+    def _key_hash(self, public: PublicKeyPackage) -> bytes:
+        return key_hash(self._roster, self._session, self._transcript, public)
+
+    def _require_one_view(self, message: Signed) -> None:
+        for whom, entry in quoted_entries(self._roster, message).items():
+            head = quoted_head(message, whom)
+            known = self._heard[head.phase][whom]
+            if entry.digest == known.digest:
+                continue
+            if self._roster.signed_by(head, entry.digest, entry.signature):
+                quotes = (known.digest + known.signature, entry.digest + entry.signature)
+                proof = evidence(Kind.EQUIVOCATION, head.to_bytes(), *quotes)
+                text = f"Member {whom} said one thing here and another to member {message.head.sender}."
+                raise DkgEquivocation(text, (whom,), proof)
+            text = f"Member {message.head.sender} quoted member {whom} with words that are not {whom}'s."
+            raise MalformedStatement(text, (message.head.sender,), evidence(Kind.MALFORMED, message.to_bytes()))
+
+    # ---- the steps
+
+    def _open_round_one(self) -> None:
+        randomness = self._randomness(NONCE_RANDOMNESS_BYTES)
+        proof = prove_possession(self._roster, self._session, self._who, self._polynomial[0], randomness)
+        points = tuple(coefficient.public_point() for coefficient in self._polynomial)
+        body = Commitments(points, *proof, self._session_key.public_key().public_bytes_raw())
+        self._say(Phase.COMMIT, body.to_bytes())
+
+    def _advance(self, phase: Phase) -> None:
+        steps = {
+            Phase.COMMIT: self._echo,
+            Phase.ECHO: self._deal_shares,
+            Phase.SHARE: self._add_up,
+            Phase.READY: lambda: None,
+            Phase.CERTIFICATE: self._conclude,
+        }
+        following = _COLLECTED[_COLLECTED.index(phase) + 1 :]
+        self._collecting = following[0] if following else None
+        steps[phase]()
+
+    def _echo(self) -> None:
+        self._say(Phase.ECHO, self._quotes(Phase.COMMIT).to_bytes())
+
+    def _deal_shares(self) -> None:
+        try:
+            GroupPublicKey(group_key(self._commitments))
+        except (DecodeError, GroupError):
+            text = (
+                "By chance the group key's x is not below the group's order, as the chains need; start another session."
+            )
+            raise UnusableGroupKey(text) from None
+        digests = self._quotes(Phase.COMMIT).digests
+        self._transcript = transcript_hash(self._roster, self._session, digests)
+        for other in self._roster.participants:
+            share = self._evaluated(other)
+            if other == self._who:
+                self._shares[other] = share
+                continue
+            sealed = seal(self._link(self._who, other), share, self._session_key, self._commitments[other].session_key)
+            share.wipe()
+            self._say(Phase.SHARE, SealedShare(other, self._transcript, sealed).to_bytes(), other)
+        for coefficient in self._polynomial:
+            coefficient.wipe()
+
+    def _evaluated(self, at: Identifier) -> SecretScalar:
+        value = self._polynomial[-1].copy()
+        for coefficient in reversed(self._polynomial[:-1]):
+            value.times(Scalar(at))
+            value.plus(coefficient)
+        return value
+
+    def _link(self, sender: Identifier, recipient: Identifier) -> Link:
+        return Link(self._roster.context, self._session, self._transcript, sender, recipient)
+
+    def _take_share(self, message: Signed, body: SealedShare) -> None:
+        sender = message.head.sender
+        if body.recipient != self._who:
+            raise NotSigned(f"Member {sender} sent us member {body.recipient}'s share.", (sender,))
+        if body.transcript != self._transcript:
+            text = f"Member {sender} gave a share under another transcript than it had echoed."
+            proof = evidence(Kind.CONTRADICTION, self._heard[Phase.ECHO][sender].to_bytes(), message.to_bytes())
+            raise MalformedStatement(text, (sender,), proof)
+        theirs = self._commitments[sender].session_key
+        try:
+            self._shares[sender] = unseal(self._link(sender, self._who), body.ciphertext, self._session_key, theirs)
+        except DecodeError:
+            raise self._complaint(message) from None
+
+    def _complaint(self, share: Signed) -> BadShare:
+        whom = share.head.sender
+        opened_key = self._session_key.private_bytes_raw()
+        complaint = self._signed(Phase.COMPLAINT, Complaint(opened_key, share).to_bytes())
+        commits = self._heard[Phase.COMMIT]
+        digests = b"".join(self._quotes(Phase.COMMIT).digests)
+        proof = evidence(
+            Kind.SHARE, complaint.to_bytes(), digests, commits[self._who].to_bytes(), commits[whom].to_bytes()
+        )
+        return BadShare(bad_share_text(whom, self._who), (whom,), proof)
+
+    def _add_up(self) -> None:
+        total = self._shares[self._who].copy()
+        try:
+            for who, share in self._shares.items():
+                if who != self._who:
+                    total.plus(share)
+            public = public_package(self._roster, self._commitments)
+            self._share = KeyShare(self._who, total, public)
+        except (DecodeError, GroupError, KeyMaterialError):
+            # The sum is checked first; only when it fails is each share looked at.
+            total.wipe()
+            self._name_bad_share()
+            raise UnusableGroupKey("The members' polynomials cancel out; start another session.") from None
+        for share in self._shares.values():
+            share.wipe()
+        self._signing = commit(self._share, self._randomness(COMMIT_RANDOMNESS_BYTES))
+        self._say(Phase.READY, self._signing.commitment.to_bytes())
+
+    def _name_bad_share(self) -> None:
+        for who, share in self._shares.items():
+            if not share_fits(share, self._commitments[who].coefficients, self._who):
+                raise self._complaint(self._heard[Phase.SHARE][who])
+
+    def _conclude(self) -> None:
+        share = self._share
+        if share is None:
+            raise IllegalTransition("There is no key to conclude with.")
+        try:
+            package = possession_package(self._roster, share.public, self._nonces)
+            given = [SignatureShare(who, self._certificates[who].z) for who in self._roster.signers]
+            signature = aggregate(package, given)
+        except InvalidSignature:
+            self._name_bad_certificate(share.public)
+            raise UnusableGroupKey("The proof of possession does not verify; start another session.") from None
+        except GroupError:
+            raise UnusableGroupKey("The nonces of this session cancel out; start another.") from None
+        certificates = {who: m.to_bytes() for who, m in sorted(self._heard[Phase.CERTIFICATE].items())}
+        self._result = DkgResult(
+            share,
+            self._session,
+            self._transcript,
+            self._key_hash(share.public),
+            signature,
+            MappingProxyType(certificates),
+        )
+
+    def _name_bad_certificate(self, public: PublicKeyPackage) -> None:
+        for who, message in self._heard[Phase.CERTIFICATE].items():
+            certificate = self._certificates[who]
+            if not certificate_fits(self._roster, message.head, certificate, self._transcript, public, self._nonces):
+                raise self._wrong_certificate(who, message)
+
+    def _wrong_certificate(self, who: Identifier, message: Signed) -> WrongCertificate:
+        quoted = [self._heard[phase][i] for phase in (Phase.COMMIT, Phase.READY) for i in self._roster.participants]
+        items = (self._heard[Phase.ECHO][who], message, *quoted)
+        proof = evidence(Kind.CERTIFICATE, *(item.to_bytes() for item in items))
+        return WrongCertificate(wrong_certificate_text(who), (who,), proof)
