@@ -1,4 +1,5 @@
-"""Delivers messages to one Sibyl program (PROTOCOL.md §7, `deliver`), one transaction a message.
+"""Delivers messages to one Sibyl program (PROTOCOL.md §7, `deliver`), one transaction a message. A message to the bridge authority of a
+token program is redeemed in the same transaction (TOKENS.md §5); when it cannot be redeemed now, it is delivered alone and waits.
 
 Guarantees: nothing is sent for a message that is not for this program or not covered by its attestation; delivering twice does no harm
 (the program's replay bitmap decides, and "delivered already" is None, not an error); `FINAL` is said only of what the cluster has
@@ -7,9 +8,11 @@ finalised. It does not check the committee's signature: the program does.
 
 import asyncio
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Final
 from weakref import WeakValueDictionary
 
+from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
@@ -17,7 +20,8 @@ from bridges.solana import instructions
 from bridges.solana.client import Commitment, SolanaClient
 from bridges.solana.instructions import Envelope, HomeRequest
 from bridges.solana.layout import AccountData, ConfigAccount, ProgramAddresses, ReplayAccount
-from bridges.solana.transactions import SendPolicy, TransactionSender
+from bridges.solana.tokens_redeemer import OVER_LIMIT, TokenLookup, TokenRedeemer
+from bridges.solana.transactions import TOO_LARGE, SendPolicy, Sent, TransactionSender
 from oracle.errors import Rejected, Transient
 from oracle.ports import DeliveryState, GroupAttestation, Receipt, Submission
 from oracle.protocol.errors import DecodeError, EncodeError
@@ -35,12 +39,21 @@ class SolanaSubmitter:
     is closed: a message by its recipient alone, a result also by the payer after its expiry)."""
 
     def __init__(
-        self, client: SolanaClient, program: Account, payer: Keypair, policy: SendPolicy | None = None
+        self,
+        client: SolanaClient,
+        program: Account,
+        payer: Keypair,
+        policy: SendPolicy | None = None,
+        *,
+        tokens_program: Account | None = None,
     ) -> None:
         self._client = client
         self._addresses = ProgramAddresses(Pubkey(program))
         self._destination = Endpoint(client.chain, program)
         self._sender = TransactionSender(client, payer, policy)
+        self._redeemer: TokenRedeemer | None = None
+        if tokens_program is not None:
+            self._redeemer = TokenRedeemer(TokenLookup(client, program, tokens_program), payer.pubkey())
         self._treasury: Pubkey | None = None
         self._delivering: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
         self._seen: OrderedDict[Digest, int] = OrderedDict()
@@ -70,7 +83,7 @@ class SolanaSubmitter:
         try:
             home = await self._home(message)
             deliver = instructions.deliver(self._addresses, self._sender.payer, message, envelope, home)
-            sent = await self._sender.send([deliver])
+            sent = await self._send(message, deliver)
         except EncodeError as error:
             raise Rejected(f"The message cannot be delivered to Solana: {error}", reason="InvalidBody") from error
         except Rejected as error:
@@ -79,6 +92,28 @@ class SolanaSubmitter:
             raise
         self._remember(message.digest, sent.slot)
         return Receipt(str(sent.signature), sent.units, sent.size)
+
+    async def _send(self, message: Message, deliver: Instruction) -> Sent:
+        """Deliver, with what takes a token message behind it if that is accepted; its refusal never holds up the delivery."""
+        if self._redeemer is None or not self._redeemer.concerns(message):
+            return await self._sender.send([deliver])
+        reason, redeem = "", None
+        with suppress(Rejected):  # no such token program: the message waits for it
+            redeem = await self._redeemer.redeem_instruction(message)
+        if redeem is not None:
+            try:
+                return await self._sender.send([deliver, redeem])
+            except Rejected as error:
+                reason = error.reason
+        queue = await self._redeemer.enqueue_instruction(message) if reason == OVER_LIMIT else None
+        if queue is not None:
+            with suppress(Rejected):
+                return await self._sender.send([deliver, queue])
+        sent = await self._sender.send([deliver])
+        if redeem is not None and reason == TOO_LARGE:
+            with suppress(Rejected):  # a long Merkle branch: the redemption takes a transaction of its own
+                await self._sender.send([redeem])
+        return sent
 
     async def state(self, message: Message) -> DeliveryState:
         """Whether (origin, sequence) was delivered here, and whether that is final. Raises Transient."""

@@ -36,6 +36,9 @@ MAX_TRANSACTION: Final = 1232
 MAX_UNITS: Final = 1_400_000
 """Compute units of one transaction (cluster limit)."""
 
+TOO_LARGE: Final = "TransactionTooLarge"
+"""Reason of the refusal of a transaction that does not fit."""
+
 _LIMIT_SPREAD: Final = 4096
 
 
@@ -149,7 +152,7 @@ class TransactionSender:
         if size > MAX_TRANSACTION:
             raise Rejected(
                 f"The transaction has {size} bytes, Solana takes {MAX_TRANSACTION}: shorten the payload by {size - MAX_TRANSACTION} bytes.",
-                reason="TransactionTooLarge",
+                reason=TOO_LARGE,
             )
         return transaction
 

@@ -29,6 +29,7 @@ pub const Own = error{
     InsufficientLocked,
     ForbiddenRecipient,
     WrappedMint,
+    InsufficientTokens,
 };
 
 pub const Error = sibyl.errors.Error || Own;
@@ -59,6 +60,7 @@ fn entry(err: Own) sibyl.errors.Entry {
         error.InsufficientLocked => .{ .code = 721, .sentence = "More would be released or burnt than is outstanding." },
         error.ForbiddenRecipient => .{ .code = 722, .sentence = "The recipient is zero or a part of the bridge: tokens sent there would be lost." },
         error.WrappedMint => .{ .code = 723, .sentence = "This mint is a wrapped token of the bridge: send it home instead of registering it." },
+        error.InsufficientTokens => .{ .code = 724, .sentence = "The sender's token account holds less than the amount." },
     };
 }
 
@@ -70,7 +72,7 @@ pub fn report(err: Error) u64 {
         error.NotAssociated, error.UnsafeMint, error.UnsupportedDecimals, error.InvalidTransfer, error.InvalidRegistration,
         error.WrongOrigin, error.AmountTooSmall, error.AmountTooLarge, error.OverLimit, error.UnderLimit, error.OverCap,
         error.Paused, error.NotGuardian, error.NotReleasable, error.NotExact, error.InsufficientLocked, error.ForbiddenRecipient,
-        error.WrappedMint => |own| reportOwn(own),
+        error.WrappedMint, error.InsufficientTokens => |own| reportOwn(own),
         else => |other| sibyl.errors.report(other),
     };
 }

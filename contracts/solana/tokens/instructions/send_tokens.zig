@@ -92,6 +92,7 @@ fn collect(accounts: *const Accounts, wire: u64) Error!void {
     const amount = spl.Amount{ .units = units, .decimals = token.native_decimals };
     const sender = spl.Mover{ .account = accounts.sender, .derivation = null };
     const held = try spl.checkAccount(accounts.source, program, &token.mint, &accounts.sender.key);
+    if (held < units) return error.InsufficientTokens;
     if (token.isNative()) {
         const owner = &accounts.authority.account.key;
         token.outstanding = try limits.grow(token.outstanding, wire, token.cap);

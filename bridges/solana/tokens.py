@@ -1,0 +1,227 @@
+"""What users, guardians and governance do with the token program: register, transfer, redeem, release, pause, limit (TOKENS.md §5).
+
+Guarantees: a registration or transfer is posted at most once for each call, also when the endpoint loses an answer; after `Transient` it may
+or may not have been posted, so look before you do it again. What the program refuses is `Rejected` with the program's own name and a
+sentence. It does not wait for the other chain.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from solders.instruction import Instruction
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+from solders.sysvar import CLOCK
+
+from bridges.solana import tokens_instructions as ti
+from bridges.solana.client import SolanaClient
+from bridges.solana.requester import POST_ATTEMPTS, WRONG_SEQUENCE, AskReceipt, SolanaRequester
+from bridges.solana.tokens_layout import (
+    BridgeAccount,
+    QueuedAccount,
+    TokenAccount,
+    TokenKind,
+    associated,
+    token_amount,
+)
+from bridges.solana.tokens_redeemer import OVER_LIMIT, TokenLookup, TokenRedeemer
+from bridges.solana.transactions import SendPolicy, Sent, TransactionSender
+from oracle.errors import ConfigError, Rejected, Transient
+from oracle.protocol.errors import DecodeError, EncodeError
+from oracle.protocol.interop import InteropAddress
+from oracle.protocol.message import Message
+from oracle.protocol.types import Account, Digest, Sequence
+
+_CLOCK_TIME_AT: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStatus:
+    """One token now. `held`: the vault's balance (native) or the mint's supply (wrapped), in smallest units of the mint; the buckets'
+    room in wire units."""
+
+    token: TokenAccount
+    paused: bool
+    held: int
+    outbound_available: int
+    inbound_available: int
+
+
+class SolanaTokens:
+    """Speaks to the token program `tokens` beside the Sibyl program `sibyl` (32 bytes each) for one key, which pays and signs."""
+
+    def __init__(
+        self, client: SolanaClient, sibyl: Account, tokens: Account, key: Keypair, policy: SendPolicy | None = None
+    ) -> None:
+        self.lookup = TokenLookup(client, sibyl, tokens)
+        self.at = self.lookup.at
+        self.key = key.pubkey()
+        self._sibyl = SolanaRequester(client, sibyl, key, policy)
+        self._sender = TransactionSender(client, key, policy)
+        self._redeemer = TokenRedeemer(self.lookup, self.key)
+        self._posting = asyncio.Lock()
+
+    # ---- governance ----
+
+    async def initialise(self, link: ti.Link, guardian: Pubkey, queue_delay: int) -> Sent | None:
+        """Link the program to an EVM factory (as its upgrade authority); None when it was linked so before.
+
+        Raises ConfigError when it was linked otherwise.
+        """
+        if await self.lookup.account(self.at.authority) is None:
+            return await self._send(ti.initialise(self.at, self.key, link, guardian, queue_delay))
+        found = await self.lookup.bridge()
+        same = ti.Link(found.origin, found.factory, found.native_init_code_hash, found.wrapped_init_code_hash)
+        if (same, found.guardian, found.queue_delay, found.sibyl) != (
+            link,
+            guardian,
+            queue_delay,
+            self.at.sibyl.program,
+        ):
+            raise ConfigError(f"The token program {self.at.tokens.program} was initialised with other settings.")
+        return None
+
+    async def pause(self, mint: Pubkey | None = None, *, paused: bool = True) -> Sent:
+        """Stop everything or one token (guardian or authority); `paused` false lets go again (authority)."""
+        token = None if mint is None else await self._address(mint)
+        return await self._send(ti.pause(self.at, self.key, token, paused=paused))
+
+    async def set_limits(self, mint: Pubkey, limits: ti.Limits) -> Sent:
+        """Buckets and cap of one token (authority)."""
+        return await self._send(ti.set_limits(self.at, self.key, await self._address(mint), limits))
+
+    # ---- users ----
+
+    async def register(self, mint: Pubkey) -> AskReceipt:
+        """Register a mint of this chain, or send its registration again; the message is the receipt's `body`."""
+        found = await self.lookup.account(mint)
+        if found is None:
+            raise Rejected(f"There is no mint {mint}.", reason="WrongMint")
+        origin = (await self.lookup.bridge()).origin
+        return await self._post(
+            lambda sequence: ti.register_token(self.at, self.key, mint, found.owner, sequence, origin)
+        )
+
+    async def transfer(self, mint: Pubkey, recipient: InteropAddress, amount: int) -> AskReceipt:
+        """Send `amount` smallest units of the key's tokens to an EVM address; what is below one wire unit stays.
+
+        The message is the receipt's `body`.
+        """
+        token, origin = await self._token(mint), (await self.lookup.bridge()).origin
+        if recipient.chain != origin.chain:
+            raise Rejected(
+                f"This bridge goes to {origin.chain}, the recipient is on {recipient.chain}.", reason="UnknownPeer"
+            )
+        source = associated(self.key, mint, token.token_program).address
+        sending = ti.Sending(self.key, source, recipient.account, amount)
+        return await self._post(lambda sequence: ti.send_tokens(self.at, token, sending, sequence, origin))
+
+    async def wrap(self, lamports: int) -> Sent:
+        """Turn lamports of the key into wrapped SOL in its associated account."""
+        return await self._send(*ti.wrap_instructions(self.key, lamports))
+
+    async def unwrap(self) -> Sent:
+        """Turn all wrapped SOL of the key back into lamports."""
+        return await self._send(ti.unwrap_instruction(self.key))
+
+    # ---- deliveries ----
+
+    async def redeem_instruction(self, message: Message, inbox_payer: Pubkey | None = None) -> Instruction | None:
+        """What takes a message to the bridge authority, to be put behind its `deliver` (whose payer is this key unless given)."""
+        return await self._redeemer.redeem_instruction(message, inbox_payer)
+
+    async def redeem(self, message: Message) -> Sent | None:
+        """Take a delivered message that still waits, or queue it when it is over the limit; None when it does not wait (any more)."""
+        payer = await self._redeemer.inbox_payer(message)
+        step = None if payer is None else await self._redeemer.redeem_instruction(message, payer)
+        if step is None:
+            return None
+        try:
+            return await self._send(step)
+        except Rejected as error:
+            queue = await self._redeemer.enqueue_instruction(message, payer) if error.reason == OVER_LIMIT else None
+            if queue is None:
+                raise
+        return await self._send(queue)
+
+    async def queued(self, digest: Digest) -> QueuedAccount | None:
+        """A queued transfer."""
+        found = await self.lookup.account(self.at.tokens.queued(digest).address)
+        try:
+            return None if found is None else QueuedAccount.decode(found, self.at.tokens.program)
+        except DecodeError as error:
+            raise Transient(f"The Solana RPC endpoint contradicts the token program. {error}") from error
+
+    async def release(self, digest: Digest) -> Sent:
+        """Pay a queued transfer out after its delay. Anyone may."""
+        queued = await self.queued(digest)
+        found = None if queued is None else await self.lookup.account(queued.token)
+        if queued is None or found is None:
+            raise Rejected("There is no such queued transfer, or it was released already.", reason="WrongOwner")
+        token = TokenAccount.decode(found, self.at.tokens.program)
+        target = associated(queued.recipient, token.mint, token.token_program).address
+        create = await self.lookup.account(target) is None
+        return await self._send(ti.release(self.at, self.key, token, queued, create=create))
+
+    async def status(self, mint: Pubkey) -> TokenStatus:
+        """Limits left, what is held and whether it moves, for one token."""
+        token, bridge = await self._token(mint), await self.lookup.bridge()
+        native = token.kind is TokenKind.NATIVE
+        holder = await self.lookup.account(self.at.tokens.vault(mint).address if native else mint)
+        clock = await self.lookup.account(CLOCK)
+        if holder is None or clock is None:
+            raise Transient("The Solana RPC endpoint shows no vault, mint or clock. Use another endpoint.")
+        held = token_amount(holder) if native else int.from_bytes(holder.data[36:44], "little")
+        now = int.from_bytes(clock.data[_CLOCK_TIME_AT : _CLOCK_TIME_AT + 8], "little")
+        return TokenStatus(
+            token,
+            bridge.paused or token.paused,
+            held,
+            token.outbound.available(now),
+            token.inbound.available(now),
+        )
+
+    async def bridge(self) -> BridgeAccount:
+        """What the program is linked to."""
+        return await self.lookup.bridge()
+
+    async def balance(self, mint: Pubkey, owner: Pubkey | None = None) -> int:
+        """Smallest units in the associated account of `owner` (the key); 0 when there is none."""
+        token = await self._token(mint)
+        found = await self.lookup.account(associated(owner or self.key, mint, token.token_program).address)
+        return 0 if found is None else token_amount(found)
+
+    async def _token(self, mint: Pubkey) -> TokenAccount:
+        found = await self.lookup.by_mint(mint)
+        if found is None:
+            raise Rejected(f"The mint {mint} is not registered with this bridge.", reason="WrongToken")
+        return found
+
+    async def _address(self, mint: Pubkey) -> Pubkey:
+        return ti.token_address(self.at, await self._token(mint), (await self.lookup.bridge()).origin)
+
+    async def _send(self, *steps: Instruction) -> Sent:
+        return await self._sender.send(steps)
+
+    async def _post(self, encode: Callable[[int], Instruction]) -> AskReceipt:
+        async with self._posting:  # two posts of one key at once would race for one sequence
+            for _ in range(POST_ATTEMPTS):
+                sequence = (await self._sibyl.config("processed")).next_sequence
+                try:
+                    sent = await self._send(encode(sequence))
+                except EncodeError as error:
+                    raise Rejected(f"The program cannot take this: {error}", reason="InvalidRequest") from error
+                except Rejected as error:
+                    if error.reason != WRONG_SEQUENCE:
+                        raise
+                    continue
+                return await self._receipt(sequence, sent)
+        raise Transient(f"Others posted first {POST_ATTEMPTS} times in a row. Try again.")
+
+    async def _receipt(self, sequence: int, sent: Sent) -> AskReceipt:
+        post = await self._sibyl.post(Sequence(sequence))
+        if post is None:
+            raise Transient(f"The post of sequence {sequence} was confirmed, but the endpoint does not show it (yet).")
+        return AskReceipt(post.digest, post.message.sequence, sent.units, str(sent.signature), post.message)
