@@ -5,7 +5,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 LOG := build/log
-STARTED := $(shell date +%s)
 SOURCES := oracle bridges circuits contracts tests
 
 SPACE := $() $()
@@ -33,7 +32,7 @@ setup: venv ## installs and builds everything that is needed, cached by content
 	@$(RUN) -m oracle.app.setup
 
 demo: setup ## runs the whole demonstration on a local devnet
-	@SIBYL_STARTED=$${SIBYL_STARTED:-$(STARTED)} $(BIN)/sibyl demo $(DEMO_ARGS)
+	@$(BIN)/sibyl demo $(DEMO_ARGS)
 
 test: setup lint contracts-test ## checks the code and runs every test
 	@$(RUN) -m pytest -n 2

@@ -13,6 +13,7 @@ import tomlkit
 
 from circuits.errors import ModelError
 from oracle.protocol.encoding import quantise
+from oracle.protocol.errors import EncodeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,10 @@ class Card:
             raise ModelError(f"The model {self.name} needs the feature “{missing[0]}”; it takes {', '.join(names)}.")
         if unknown := [name for name in raw if name not in names]:
             raise ModelError(f"The model {self.name} has no feature “{unknown[0]}”; it takes {', '.join(names)}.")
-        row = [(raw[feature.name] - feature.mean) / feature.scale for feature in self.inputs]
+        try:
+            row = [(float(raw[feature.name]) - feature.mean) / feature.scale for feature in self.inputs]
+        except OverflowError as error:  # a whole number beyond floats
+            raise EncodeError(f"A feature of the model {self.name} is far out of range: {error}.") from error
         return quantise(row, scale, bound=int(self.input_range * 2**scale), names=names)
 
 

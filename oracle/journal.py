@@ -1,7 +1,7 @@
 """The journal: every event of the pipeline, the readers' cursors and the proofs, in one SQLite file (WAL).
 
 Guarantees: an event and the cursor that goes with it are on disk (synchronous=FULL) before `append` returns, or neither is; events come back in the
-order in which they were appended; each row carries a chained checksum, so a row that was changed, lost or reordered is found at
+order in which they were appended; each row carries a chained checksum, so a row that was changed, reordered, or lost before another is found at
 start and named; one process at a time holds the file. It does not judge events: only what the pipeline accepted is appended.
 """
 

@@ -23,7 +23,7 @@ from oracle.errors import NotAuthorised
 from oracle.ports import GroupAttestation
 from oracle.protocol.errors import ProtocolError
 from oracle.protocol.hashing import batch_signing_hash
-from oracle.protocol.message import InferenceRequest, InferenceResult, Message, Outcome, result_messages
+from oracle.protocol.message import InferenceResult, Message, Outcome, result_messages
 from oracle.protocol.quorum import duty_order
 from oracle.protocol.types import Digest, Endpoint, Kind, Policy, Status
 
@@ -213,7 +213,8 @@ def _observed(work: Work | None, event: Observed) -> Work:
     if message.kind is Kind.MESSAGE:
         return Work(message, event.at, deliverables={message.digest: message}, ready_at=event.at)
     if message.kind is Kind.INFERENCE_REQUEST:
-        InferenceRequest.from_bytes(message.payload)
+        # Its results must be expressible, whatever the outcome: a remote on the origin's own chain is refused here, once.
+        result_messages(message, Outcome(Status.UNKNOWN_MODEL))
         return Work(message, event.at)
     raise IllegalTransition("Results are made by the committee; no gateway posts them.")
 

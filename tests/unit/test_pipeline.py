@@ -29,10 +29,10 @@ from oracle.pipeline import (
 from oracle.ports import GroupAttestation
 from oracle.protocol.errors import DecodeError
 from oracle.protocol.hashing import batch_signing_hash
-from oracle.protocol.message import Message, Outcome, result_messages
+from oracle.protocol.message import Message, Outcome, Remote, result_messages
 from oracle.protocol.quorum import duty_order
 from oracle.protocol.types import CommitteeEpoch, Digest, Kind, Policy, Status
-from tests.support.samples import DEADLINE, EVM, SOLANA, evm_request, plain_message
+from tests.support.samples import CONSUMER, DEADLINE, EVM, HUB, SOLANA, evm_request, plain_message
 
 COMMITTEE = (1, 2, 3, 4)
 TAKEOVER = Takeover(prove=1000, sign=100, submit=10, expiry_grace=5000)
@@ -152,6 +152,12 @@ def test_pipeline__malformed_request__is_a_decode_error() -> None:
     )
     with pytest.raises(DecodeError):
         Pipeline().apply(Observed(broken, at(0)))
+
+
+def test_pipeline__remote_on_the_origins_own_chain__is_a_decode_error() -> None:
+    own = Remote(Policy.ATTESTED, EVM, HUB, CONSUMER)
+    with pytest.raises(DecodeError, match="another chain"):
+        Pipeline().apply(Observed(evm_request(remotes=(own,)), at(0)))
 
 
 def test_due__fresh_request__everyone_infers() -> None:

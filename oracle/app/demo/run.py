@@ -1,7 +1,5 @@
 """The demonstration from end to end: set-up, devnet, requests, lies, tables. Ends every process that it started, whatever happens."""
 
-import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from oracle.app.demo.lies import Liar, Refusal
 from oracle.app.demo.report import agreed, as_json, demo_figures, print_report, rows
 from oracle.app.demo.requests import Answered, ask_all, cases
 from oracle.app.devnet.network import Devnet, DevnetOptions, running_devnet
-from oracle.app.figures import figure
 from oracle.app.setup import run_setup
 from oracle.protocol.types import Policy
 
@@ -42,7 +39,6 @@ async def run_demo(console: Console, keep: Path | None) -> dict[str, object]:
             console.rule("Lies", align="left")
             refusals = await _lies(Liar(devnet, user), answered, prover, tell)
             figures = demo_figures(answered, _largest_node_mb(devnet), build_programs().sibyl_so.stat().st_size)
-    figures.append(figure("Second demo, all cached", time.time() - _started(), "sibyl demo"))
     ok = agreed(answered, devnet.model) and len(refusals) >= 4
     deliveries = rows(answered, devnet.model)
     print_report(console, deliveries, refusals, figures)
@@ -80,9 +76,3 @@ def _largest_node_mb(devnet: Devnet) -> float:
             process = psutil.Process(node.child.pid)
             sizes.append(sum(p.memory_info().rss for p in (process, *process.children(recursive=True))))
     return max(sizes, default=0) / 1e6
-
-
-def _started() -> float:
-    """When the user typed the command: make's start if make ran this, else this process's."""
-    named = os.environ.get("SIBYL_STARTED")
-    return float(named) if named else psutil.Process().create_time()

@@ -96,8 +96,12 @@ def load(path: Path | None = None) -> DevnetFile:
         devnet = DevnetFile.model_validate_json(path.read_text())
     except FileNotFoundError as error:
         raise ConfigError(f"No devnet is running ({path} does not exist). Start one with: sibyl devnet up") from error
-    except (OSError, ValidationError) as error:
-        raise ConfigError(f"The devnet file {path} cannot be used: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"The devnet file {path} cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        # Without the values: the file holds keys.
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
+        raise ConfigError(f"The devnet file {path} is damaged ({wrong}). Start the devnet again.") from None
     if not _alive(devnet.pid):
         raise ConfigError(f"The devnet of {path} has ended. Start one with: sibyl devnet up")
     return devnet
