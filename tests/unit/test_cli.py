@@ -216,9 +216,13 @@ def test_request__devnet_that_ended__says_so(ask: Run, monkeypatch: pytest.Monke
 
 
 def test_request__damaged_devnet_file__says_so(ask: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "devnet.json").write_text("{}")
+    secret = "0x" + "5e" * 31 + "zz"  # a damaged key is still most of a key
+    (tmp_path / "devnet.json").write_text(json.dumps({"evm": {"user_key": secret}}))
     monkeypatch.setenv("SIBYL_DEVNET", str(tmp_path / "devnet.json"))
-    assert "devnet.json cannot be used" in refused(ask())
+    text = refused(ask())
+    assert "devnet.json is damaged" in text
+    assert "evm.user_key" in text
+    assert "5e5e" not in text
 
 
 BAD_INPUTS = {
