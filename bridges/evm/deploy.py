@@ -16,6 +16,8 @@ from bridges.evm.answers import Mined
 from bridges.evm.points import split_signature
 from bridges.evm.sender import Call, Sender
 from oracle.errors import ConfigError, Transient
+from oracle.protocol.hashing import keccak256
+from oracle.protocol.interop import InteropAddress
 from oracle.protocol.message import encode_endpoint
 from oracle.protocol.types import Chain, Endpoint, Kind, ModelId
 
@@ -93,6 +95,46 @@ async def set_peer(sender: Sender, gateway: ChecksumAddress, origin: Endpoint, *
     """Trust, or distrust, an origin at a gateway that the sender owns."""
     data = interface("Gateway").encode("setPeer", encode_endpoint(origin), trusted)
     return await sender.send(Call(gateway, data))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDeployment:
+    """The token bridge's contracts. The hashes are of the creation codes, from which bridge and token addresses follow (TOKENS.md §1)."""
+
+    factory: ChecksumAddress
+    weth: ChecksumAddress
+    native_bridge_hash: bytes
+    wrapped_bridge_hash: bytes
+    wrapped_token_hash: bytes
+    gas: int
+
+
+_BLUEPRINTS = ("NativeBridge", "WrappedBridge", "WrappedToken")
+
+
+async def deploy_tokens(
+    sender: Sender, gateway: ChecksumAddress, authority: InteropAddress, weth: ChecksumAddress | None = None
+) -> TokenDeployment:
+    """Deploy the token bridge, linked to the bridge authority on Solana; the sender gets governance, and is the first guardian.
+
+    Without `weth` an example of our own is deployed, for devnets. Raises Rejected, Transient. Not idempotent.
+    """
+    receipts: list[Mined] = []
+
+    async def create(name: str, *arguments: Any) -> ChecksumAddress:
+        receipt = await sender.send(Call(None, creation_code(name, *arguments)))
+        if receipt.contract is None or await sender.client.code_size(receipt.contract) == 0:
+            raise Transient(f"The endpoint says that {name} was deployed, but shows no code of it: try again.")
+        receipts.append(receipt)
+        return receipt.contract
+
+    codes = [creation_code(name) for name in _BLUEPRINTS]
+    blueprints = [await create("Blueprint", code) for code in codes]
+    ether = weth or await create("Weth")
+    factory = await create("TokenFactory", sender.address, gateway, authority.to_bytes(), ether, tuple(blueprints))
+    gas = sum(receipt.gas_used for receipt in receipts)
+    native, wrapped, token = (keccak256(code) for code in codes)
+    return TokenDeployment(factory, ether, native, wrapped, token, gas)
 
 
 class _Deployment:

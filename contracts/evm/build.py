@@ -20,7 +20,10 @@ from contracts.evm.artifacts import DIRECTORY, MAX_CODE_SIZE, ContractArtifact, 
 from oracle.errors import ConfigError
 
 HERE: Final = Path(__file__).resolve().parent
-CONTRACTS: Final = ("Committee", "FeeSplitter", "Gateway", "ModelRegistry", "OracleHub", "TumourConsumer")
+CONTRACTS: Final = (
+    *("Committee", "FeeSplitter", "Gateway", "ModelRegistry", "OracleHub", "TumourConsumer"),
+    *("Blueprint", "NativeBridge", "TokenFactory", "Weth", "WrappedBridge", "WrappedToken"),
+)
 """What a deployment needs; interfaces and libraries are in these contracts' ABIs already."""
 VERIFIER: Final = "Halo2Verifier"
 """Name of the contract that ezkl writes."""
