@@ -35,7 +35,7 @@ demo: setup ## runs the whole demonstration on a local devnet
 	@$(BIN)/sibyl demo $(DEMO_ARGS)
 
 test: setup lint contracts-test ## checks the code and runs every test
-	@$(RUN) -m pytest -n 2
+	@$(RUN) -m pytest -n 2 --dist loadfile
 
 lint: venv ## checks style, types, import rules and generated files
 	$(call quietly,ruff check,$(BIN)/ruff check .)

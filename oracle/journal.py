@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, TypedDict
 
 from oracle.errors import JournalError
-from oracle.pipeline import Attested, Confirmed, Delivered, Event, Expired, Inferred, Millis, Observed, Proved
+from oracle.pipeline import Attested, Confirmed, Delivered, Event, Expired, Inferred, Millis, Observed, Proved, Vanished
 from oracle.ports import Cursor, GroupAttestation
 from oracle.protocol.errors import ProtocolError
 from oracle.protocol.hashing import keccak256
@@ -61,7 +61,7 @@ def _encode(event: Event) -> _Row:
         case Attested(attestation=attestation):
             row |= {"epoch": attestation.epoch, "signature": attestation.signature.hex()}
             row["digests"] = [digest.hex() for digest in attestation.digests]
-        case Delivered(digest=digest) | Confirmed(digest=digest):
+        case Delivered(digest=digest) | Confirmed(digest=digest) | Vanished(digest=digest):
             row["digest"] = digest.hex()
         case Expired():
             pass
@@ -85,6 +85,7 @@ _DECODERS: Final[dict[str, Callable[[Digest, Millis, _Row], Event]]] = {
     "Attested": lambda work, at, row: Attested(work, _attestation(row), at),
     "Delivered": lambda work, at, row: Delivered(work, _digest(row), at),
     "Confirmed": lambda work, at, row: Confirmed(work, _digest(row), at),
+    "Vanished": lambda work, at, row: Vanished(work, _digest(row), at),
     "Expired": lambda work, at, row: Expired(work, at),
 }
 

@@ -110,6 +110,15 @@ class Confirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class Vanished:
+    """A delivery that was not final yet is no longer part of its destination: it has to be made again."""
+
+    work_id: Digest
+    digest: Digest
+    at: Millis
+
+
+@dataclass(frozen=True, slots=True)
 class Expired:
     """The deadline passed before all was delivered; what was not delivered never will be."""
 
@@ -117,7 +126,7 @@ class Expired:
     at: Millis
 
 
-Event = Observed | Inferred | Proved | Attested | Delivered | Confirmed | Expired
+Event = Observed | Inferred | Proved | Attested | Delivered | Confirmed | Vanished | Expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +192,7 @@ def advance(work: Work | None, event: Event) -> Work:
         return _observed(work, event)
     if work is None:
         raise IllegalTransition("The first event of a message is that it was observed.")
-    if work.expired and not isinstance(event, Confirmed | Delivered | Expired):
+    if work.expired and not isinstance(event, Confirmed | Delivered | Vanished | Expired):
         raise IllegalTransition("The message has expired.")
     match event:
         case Inferred():
@@ -202,6 +211,8 @@ def advance(work: Work | None, event: Event) -> Work:
             if digest in work.confirmed:
                 return work
             return replace(work, delivered=work.delivered | {digest}, confirmed=work.confirmed | {digest})
+        case Vanished(digest=digest):
+            return _vanished(work, digest)
         case Expired():
             return work if work.expired else replace(work, expired=True)
 
@@ -248,6 +259,13 @@ def _attested(work: Work, event: Attested) -> Work:
     if work.attestation is not None:
         return work
     return replace(work, attestation=event.attestation, attested_at=event.at)
+
+
+def _vanished(work: Work, digest: Digest) -> Work:
+    _check_deliverable(work, digest)
+    if digest in work.confirmed:
+        raise IllegalTransition("What is final on its destination does not vanish.")
+    return replace(work, delivered=work.delivered - {digest}) if digest in work.delivered else work
 
 
 def _check_deliverable(work: Work, digest: Digest) -> None:

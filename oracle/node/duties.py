@@ -1,6 +1,7 @@
 """How each effect of the pipeline is carried out, and how what peers send is taken in. Every duty is safe to repeat."""
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -28,6 +29,7 @@ from oracle.pipeline import (
     Proved,
     Sign,
     Submit,
+    Vanished,
     Work,
 )
 from oracle.ports import DeliveryState, GroupAttestation, Submission
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from oracle.node.core import Node
 
 log = structlog.get_logger("sibyl.node")
+
+VANISH_SECONDS = 10.0
+"""How long a destination must not know a delivery that it had taken, before it is made again."""
 
 PROOF_PATIENCE_SECONDS = 8.0
 """How long a peer's proof waits for this node's own inference."""
@@ -57,6 +62,7 @@ class Duties:
     def __init__(self, node: "Node") -> None:
         self._node = node
         self._enough = quorum(len(node.member.committee)) - 1
+        self._absent_since: dict[Digest, float] = {}
 
     async def perform(self, effect: Effect) -> bool:
         """Carry out one effect; False when there was nothing new to learn. Raises SibylError or ProtocolError to be tried again."""
@@ -164,11 +170,24 @@ class Duties:
         node, message = self._node, work.deliverables[digest]
         state = await node.ports.submitters[message.destination].state(message)
         if state is DeliveryState.FINAL:
+            self._absent_since.pop(digest, None)
             await node.record(Confirmed(work.message.digest, digest, node.clock()))
             return True
-        if state is DeliveryState.INCLUDED and digest not in work.delivered:
-            await node.record(Delivered(work.message.digest, digest, node.clock()))
+        if state is DeliveryState.INCLUDED:
+            self._absent_since.pop(digest, None)
+            if digest not in work.delivered:
+                await node.record(Delivered(work.message.digest, digest, node.clock()))
+        elif digest in work.delivered:
+            await self._watch_absence(work, digest)
         return False
+
+    async def _watch_absence(self, work: Work, digest: Digest) -> None:
+        """A delivery that its destination has not known for a while was reorganised away; for a moment, an endpoint may just be behind."""
+        since = self._absent_since.setdefault(digest, time.monotonic())
+        if time.monotonic() - since >= VANISH_SECONDS:
+            del self._absent_since[digest]
+            log.warning("delivery vanished", request=work.message.digest.hex()[:16], digest=digest.hex()[:16])
+            await self._node.record(Vanished(work.message.digest, digest, self._node.clock()))
 
     # ---- what peers send ----
 

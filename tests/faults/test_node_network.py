@@ -89,6 +89,21 @@ async def test_network__two_of_four_silent__nothing_is_delivered_nothing_is_lost
     await network.until(lambda: answered_everywhere(network, request) and network.everyone_finished((1, 2, 3)))
 
 
+async def test_network__delivery_reorganised_away__is_made_again(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oracle.node.duties.VANISH_SECONDS", 0.3)
+    network.solana.finality_depth = 10**6  # nothing becomes final before the reorganisation
+    start_all(network)
+    message = post(network, plain_message())
+    nodes = [network.members[i].running for i in ALL]
+    await network.until(lambda: all((w := n.pipeline.work(message.digest)) and w.delivered for n in nodes))
+    del network.solana.delivered[EVM, message.sequence]
+    await network.until(lambda: network.delivered(network.solana, message))
+    network.solana.finality_depth = 2
+    await network.until(lambda: network.everyone_finished(ALL))
+
+
 async def test_network__refused_request__is_refused_by_signature(network: Network) -> None:
     start_all(network)
     request = post(network, evm_request(inputs=(1, 2)))

@@ -352,7 +352,7 @@ async def open_world(options: DevnetOptions | None = None) -> AsyncIterator[Worl
     """Start a devnet in a temporary directory; everything ends with the block."""
     toolchain = ensure_toolchain(lambda line: None)
     async with (
-        running_devnet(toolchain, options or DevnetOptions()) as devnet,
+        running_devnet(toolchain, options or DevnetOptions(prove_takeover=4.0)) as devnet,
         open_user(devnet.file(), devnet.model) as user,
         LocalProver([devnet.model], devnet=True, scratch=devnet.directory) as prover,
     ):

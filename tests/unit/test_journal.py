@@ -7,7 +7,19 @@ import pytest
 
 from oracle.errors import JournalError
 from oracle.journal import Journal
-from oracle.pipeline import Attested, Confirmed, Delivered, Event, Expired, Inferred, Millis, Observed, Pipeline, Proved
+from oracle.pipeline import (
+    Attested,
+    Confirmed,
+    Delivered,
+    Event,
+    Expired,
+    Inferred,
+    Millis,
+    Observed,
+    Pipeline,
+    Proved,
+    Vanished,
+)
 from oracle.ports import Cursor, GroupAttestation
 from oracle.protocol.message import Outcome
 from oracle.protocol.types import CommitteeEpoch, Status
@@ -31,7 +43,8 @@ def history() -> tuple[Event, ...]:
     signed = GroupAttestation(CommitteeEpoch(1), b"s" * 65, work.to_sign)
     events.append(Attested(request.digest, signed, Millis(4)))
     for digest in work.deliverables:
-        events += [Delivered(request.digest, digest, Millis(5)), Confirmed(request.digest, digest, Millis(6))]
+        events += [Delivered(request.digest, digest, Millis(5)), Vanished(request.digest, digest, Millis(5))]
+        events += [Confirmed(request.digest, digest, Millis(6))]
     events += [
         Observed(plain_message(sequence=3), Millis(7)),
         Observed(other, Millis(8)),

@@ -25,6 +25,7 @@ from oracle.pipeline import (
     Stage,
     Submit,
     Takeover,
+    Vanished,
 )
 from oracle.ports import GroupAttestation
 from oracle.protocol.errors import DecodeError
@@ -227,6 +228,23 @@ def test_due__destination_that_this_node_cannot_reach__is_left_out() -> None:
     pipeline.apply(attested(message, pipeline, 0))
     cut_off = Member(1, COMMITTEE, frozenset({EVM}), TAKEOVER)
     assert pipeline.due(cut_off, at(10**6)) == []
+
+
+def test_pipeline__delivery_reorganised_away__is_owed_again_until_it_is_final() -> None:
+    request = evm_request()
+    pipeline = reach(*proved(request))
+    pipeline.apply(attested(request, pipeline, 0))
+    (home, remote) = (message.digest for message in result_messages(request, ANSWER))
+    for digest in (home, remote):
+        pipeline.apply(Delivered(request.digest, digest, at(0)))
+    assert pipeline.apply(Vanished(request.digest, home, at(1))).stage is Stage.ATTESTED
+    assert all(Submit(request.digest, home) in effects for effects in all_due(pipeline, 30).values())
+    assert all(Submit(request.digest, remote) not in effects for effects in all_due(pipeline, 30).values())
+    before = pipeline.work(request.digest)
+    assert pipeline.apply(Vanished(request.digest, home, at(2))) is before
+    pipeline.apply(Confirmed(request.digest, home, at(3)))
+    with pytest.raises(IllegalTransition, match="does not vanish"):
+        pipeline.apply(Vanished(request.digest, home, at(4)))
 
 
 def test_due__deadline_passed__nothing_is_begun_and_the_work_closes_after_grace() -> None:

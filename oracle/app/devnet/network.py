@@ -58,6 +58,8 @@ class DevnetOptions:
     solana_port: int = 0
     block_seconds: float = 0.5
     slot_milliseconds: int = 100
+    prove_takeover: float = 8.0
+    """Seconds after which the next member proves in the place of a silent one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ async def running_devnet(
         await _introduce(evm, contracts, solana, programs, committee, model, progress)
         for node, share, key in zip(nodes, committee.shares, node_keys, strict=True):
             write_member(node.directory, share, evm.accounts[FIRST_NODE + node.identifier - 1].private_key, key)
-        settings = _settings(evm, contracts, solana, programs, committee, model)
+        settings = _settings(evm, contracts, solana, programs, committee, model, options.prove_takeover)
         write_configs(nodes, settings)
         write_relay_config(directory / "relay", nodes, settings, (evm.accounts[STRANGER].private_key, stranger))
         progress(f"starting {len(nodes)} nodes")
@@ -188,6 +190,7 @@ def _settings(
     programs: SolanaDeployment,
     committee: DealtCommittee,
     model: ModelArtifacts,
+    prove_takeover: float,
 ) -> NodeSettings:
     return NodeSettings(
         group_key=committee.group_key,
@@ -200,6 +203,7 @@ def _settings(
         solana_rpc=solana.rpc_url,
         genesis_hash=solana.genesis_hash,
         program=bytes(programs.program),
+        prove_takeover=prove_takeover,
     )
 
 

@@ -123,6 +123,7 @@ class NodeSettings:
     solana_rpc: str
     genesis_hash: bytes
     program: bytes
+    prove_takeover: float
 
 
 def write_configs(nodes: Sequence[NodeProcess], settings: NodeSettings) -> None:
@@ -154,7 +155,7 @@ def _config(node: NodeProcess, settings: NodeSettings, members: list[dict[str, o
         "status": {"host": HOST, "port": node.status_port},
         "committee": {"epoch": 1, "group_key": "0x" + settings.group_key.hex(), "members": members},
         **_chains(settings),
-        "takeover": {"prove": 8.0, "sign": 2.0, "submit": 2.0},
+        "takeover": {"prove": settings.prove_takeover, "sign": 2.0, "submit": 2.0},
     }
 
 
