@@ -34,6 +34,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     # the queue
     "NotQueued": "No transfer {id} waits here: it was paid out already, or never waited.",
     "StillQueued": "The transfer waits until {releasableAt} (Unix seconds).",
+    "QueueDelayTooLong": "A transfer over the limit waits at most {most} seconds, not {delay}.",
     # registration and roles
     "AlreadyRegistered": "The token has its bridge already, {bridge}.",
     "NotRegistered": "The token {nativeToken} has no bridge here: register it first.",

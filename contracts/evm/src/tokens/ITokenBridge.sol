@@ -61,6 +61,8 @@ interface ITokenBridge {
     error NotQueued(bytes32 id);
     /// @notice The transfer waits until then (Unix seconds).
     error StillQueued(bytes32 id, uint256 releasableAt);
+    /// @notice Transfers over the rate wait at most `most` seconds: a queue must not become a confiscation.
+    error QueueDelayTooLong(uint256 delay, uint256 most);
     /// @notice Only the factory, or only who has governance there.
     error NotAllowed(address caller);
 

@@ -16,6 +16,7 @@ abstract contract TokenBridge is ITokenBridge, BridgeFungible, ReentrancyGuardTr
     using TokenBucket for TokenBucket.Bucket;
 
     uint32 private constant DEFAULT_QUEUE_DELAY = 1 days;
+    uint32 private constant MAX_QUEUE_DELAY = 30 days;
 
     ITokenFactory public immutable override factory;
     bytes32 public immutable override nativeToken;
@@ -75,6 +76,7 @@ abstract contract TokenBridge is ITokenBridge, BridgeFungible, ReentrancyGuardTr
     /// @inheritdoc ITokenBridge
     function setLimits(Limits calldata limits_) external {
         if (!factory.hasRole(0, msg.sender)) revert NotAllowed(msg.sender);
+        if (limits_.queueDelay > MAX_QUEUE_DELAY) revert QueueDelayTooLong(limits_.queueDelay, MAX_QUEUE_DELAY);
         _outbound.set(limits_.outbound);
         _inbound.set(limits_.inbound);
         (_capped, _cap, _queueDelay) = (limits_.capped, limits_.cap, limits_.queueDelay);

@@ -13,6 +13,7 @@ import {TokenWorld} from "./TokenWorld.sol";
 import {PlainToken} from "./Tokens.sol";
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {BridgeFungible} from "@openzeppelin/contracts/crosschain/bridges/abstract/BridgeFungible.sol";
+import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 
 /// @title Transfers both ways over both kinds of bridge, registration, pause and permits
@@ -416,6 +417,30 @@ contract TokenBridgesTest is TokenWorld {
         native.release(id);
         lock(1 ether);
         deliver(body);
+    }
+
+    function test_governance__a_timelock__resumes_after_its_delay_alone() public {
+        address[] memory proposers = new address[](1);
+        proposers[0] = address(this);
+        TimelockController timelock = new TimelockController(2 days, proposers, proposers, address(0));
+        factory.grantRole(0, address(timelock));
+        factory.renounceRole(0, address(this));
+        vm.prank(GUARDIAN);
+        factory.pause(address(native));
+        vm.expectRevert(
+            abi.encodeWithSelector(IAccessControl.AccessControlUnauthorizedAccount.selector, address(this), bytes32(0))
+        );
+        factory.unpause(address(native));
+        bytes memory call = abi.encodeCall(factory.unpause, (address(native)));
+        timelock.schedule(address(factory), 0, call, 0, 0, 2 days);
+        vm.expectRevert();
+        timelock.execute(address(factory), 0, call, 0, 0);
+        vm.warp(START + 2 days);
+        timelock.execute(address(factory), 0, call, 0, 0);
+        lock(1 ether);
+        // Limits too are the timelock's alone from now on.
+        vm.expectRevert(abi.encodeWithSelector(ITokenBridge.NotAllowed.selector, address(this)));
+        native.setLimits(capped(1));
     }
 
     function test_roles__others__refused() public {

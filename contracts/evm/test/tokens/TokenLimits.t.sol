@@ -177,7 +177,10 @@ contract TokenLimitsTest is TokenWorld {
         wrapped.setLimits(limits(unlimited(), rate(0, 0)));
         bytes32 id = receiveTokens(wrapped, prover, 5);
         ITokenBridge.Limits memory changed = limits(unlimited(), unlimited());
-        changed.queueDelay = 100 days;
+        changed.queueDelay = 30 days + 1;
+        vm.expectRevert(abi.encodeWithSelector(ITokenBridge.QueueDelayTooLong.selector, 30 days + 1, 30 days));
+        wrapped.setLimits(changed);
+        changed.queueDelay = 30 days;
         wrapped.setLimits(changed);
         vm.warp(START + 1 hours);
         wrapped.release(id);
