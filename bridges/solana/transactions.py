@@ -146,8 +146,10 @@ class TransactionSender:
         budget = [set_compute_unit_limit(limit)]
         if self._policy.unit_price:
             budget.append(set_compute_unit_price(self._policy.unit_price))
-        message = Message.new_with_blockhash([*budget, *instructions], self.payer, blockhash)
-        transaction = VersionedTransaction(message, [self._payer, *signers])
+        transaction = self._signed([*budget, *instructions], signers, blockhash)
+        if len(bytes(transaction)) > MAX_TRANSACTION and not self._policy.unit_price:
+            # The cluster's own limit is 200,000 units for each instruction: enough, where these 40 bytes decide.
+            transaction = self._signed(instructions, signers, blockhash)
         size = len(bytes(transaction))
         if size > MAX_TRANSACTION:
             raise Rejected(
@@ -155,6 +157,12 @@ class TransactionSender:
                 reason=TOO_LARGE,
             )
         return transaction
+
+    def _signed(
+        self, instructions: Sequence[Instruction], signers: Sequence[Keypair], blockhash: Hash
+    ) -> VersionedTransaction:
+        message = Message.new_with_blockhash(instructions, self.payer, blockhash)
+        return VersionedTransaction(message, [self._payer, *signers])
 
     def _limit(self, simulation: Simulation) -> int:
         # The random part keeps apart two transactions that are equal otherwise: the cluster would take them for one.

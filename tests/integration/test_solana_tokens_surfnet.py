@@ -112,6 +112,11 @@ async def test_solana_tokens__both_ways__by_the_adapter_on_a_real_cluster(net: S
     await inbound.deliver(inbound.transfer(sol.evm_bridge, user, 250_000))
     assert await tokens.balance(NATIVE_MINT) == 350_000
     assert (await tokens.status(NATIVE_MINT)).held == 650_000
+    stranger = Keypair().pubkey()
+    # No room for the compute limit: an account to create, and a branch.
+    both = [inbound.transfer(sol.evm_bridge, stranger, 7) for _ in range(2)]
+    assert await inbound.deliver(*both) > existing
+    assert await tokens.balance(NATIVE_MINT, stranger) == 7
     await tokens.unwrap()
     assert await tokens.balance(NATIVE_MINT) == 0
 
