@@ -138,6 +138,11 @@ class Participant:
     # ---- what the shell sees
 
     @property
+    def session(self) -> bytes:
+        """The session's id."""
+        return self._session
+
+    @property
     def collecting(self) -> Phase | None:
         """The phase whose messages are awaited; None when it is over, well or not."""
         return self._collecting

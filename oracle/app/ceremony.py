@@ -6,6 +6,7 @@ had certified the key already: then the share stays in `<output>.uncertified`, b
 Does not carry committee files between operators, and does not register keys on chains.
 """
 
+import hashlib
 import json
 import os
 import tomllib
@@ -21,7 +22,7 @@ from rich.console import Console
 from bridges.frost import keystore
 from bridges.frost.dkg import DkgResult
 from bridges.frost.dkg_checks import key_hash
-from bridges.frost.dkg_messages import Certificate, DkgError, Phase, Roster, opened
+from bridges.frost.dkg_messages import Certificate, DkgError, DkgFault, Phase, Roster, opened
 from bridges.frost.dkg_session import CeremonyLimits, KeyCeremony, identity_signer
 from bridges.frost.errors import KeystoreError
 from bridges.frost.group import Identifier
@@ -187,7 +188,7 @@ def _as_toml(file: CommitteeFile) -> str:
     for member in file.members:
         table = tomlkit.table()
         table["identifier"], table["endpoint"] = member.identifier, member.endpoint
-        table["certificate"] = tomlkit.string("\n" + member.certificate, multiline=True)
+        table["certificate"] = tomlkit.string(member.certificate, multiline=True)
         members.append(table)
     document["members"] = members
     return tomlkit.dumps(document)
@@ -297,12 +298,20 @@ def public_file(roster: Roster, result: DkgResult) -> str:
         "quorum": public.threshold,
         "participants": list(public.participants),
         "verifying_shares": {str(i): "0x" + p.to_bytes().hex() for i, p in public.verifying_shares.items()},
-        "key_hash": result.key_hash.hex(),
+        "transcript_hash": result.key_hash.hex(),
         "session": result.session.hex(),
-        "transcript": result.transcript.hex(),
+        "round_one_hash": result.transcript.hex(),
         "certificates": {str(i): data.hex() for i, data in result.certificates.items()},
     }
     return json.dumps(content, indent=1) + "\n"
+
+
+def address(text: str) -> tuple[str, int]:
+    """host:port. Raises ConfigError."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdecimal() or int(port) > 65_535:
+        raise ConfigError(f"{text} is no address; give host:port, such as 0.0.0.0:8900.")
+    return host.strip("[]"), int(port)
 
 
 async def run_keygen(
@@ -336,7 +345,8 @@ async def run_keygen(
         await _listen(server, listen)
         result = await ceremony.run()
     except DkgError as error:
-        raise type_preserving(error, _consequence(ceremony, paths)) from error
+        addition = _saved_evidence(error, paths) + _consequence(ceremony, paths)
+        raise DkgError(f"{error} {addition}", error.culprits) from error
     finally:
         await server.stop()
         for client in clients.values():
@@ -362,9 +372,13 @@ def _consequence(ceremony: KeyCeremony, paths: KeygenPaths) -> str:
     )
 
 
-def type_preserving(error: DkgError, addition: str) -> ConfigError | DkgError:
-    """The error with what it means for this operator's files."""
-    return DkgError(f"{error} {addition}", error.culprits)
+def _saved_evidence(error: DkgError, paths: KeygenPaths) -> str:
+    """Evidence is for the other operators, so it goes to a file; what the sentence says of it."""
+    if not isinstance(error, DkgFault) or not error.evidence:
+        return ""
+    path = paths.public.with_name(f"{paths.public.name}.evidence-{hashlib.sha256(error.evidence).hexdigest()[:8]}")
+    _write_public(path, error.evidence.hex() + "\n")
+    return f"The evidence is in {path}. "
 
 
 def _show_key(console: Console, share: KeyShare, digest: bytes, paths: KeygenPaths) -> None:
@@ -410,7 +424,7 @@ def _read_public(path: Path) -> str:
 
 
 def _certified_hash(roster: Roster, share: KeyShare, content: dict[str, object]) -> bytes:
-    session, transcript = bytes.fromhex(str(content["session"])), bytes.fromhex(str(content["transcript"]))
+    session, transcript = bytes.fromhex(str(content["session"])), bytes.fromhex(str(content["round_one_hash"]))
     digest = key_hash(roster, session, transcript, share.public)
     certificates = content["certificates"]
     if not isinstance(certificates, dict):

@@ -34,6 +34,8 @@ model_app = typer.Typer(help="Models that this machine has compiled.", no_args_i
 app.add_typer(node_app, name="node")
 app.add_typer(devnet_app, name="devnet")
 app.add_typer(model_app, name="model")
+committee_app = typer.Typer(help="The key ceremony of a committee.", no_args_is_help=True)
+app.add_typer(committee_app, name="committee")
 
 WIDE = 132
 """Columns of a table that goes to a file or a pipe; a terminal says its own width."""
@@ -165,6 +167,52 @@ def model_sample(
     if row >= len(rows):
         raise ConfigError(f"The model {model} has {len(rows)} held-out rows; choose one from 0 to {len(rows) - 1}.")
     console.print_json(json.dumps(rows[row].raw))
+
+
+@committee_app.command("init")
+def committee_init(
+    identity: Annotated[
+        Path, typer.Option(help="Directory of this member's certificate and key; made if it is not there.")
+    ],
+    identifier: Annotated[int, typer.Option(min=1, max=1000, help="This member's number.")],
+    endpoint: Annotated[str, typer.Option(help="Where the others reach it: https://host:port.")],
+    committee: Annotated[Path, typer.Option(help="The committee file, made or added to.")] = Path("committee.toml"),
+    name: Annotated[str | None, typer.Option(help="Name of the committee, for a new file.")] = None,
+    merge: Annotated[list[Path] | None, typer.Option(help="Another member's committee file; may be repeated.")] = None,
+) -> None:
+    """Make this member's identity, and write the file that names all members."""
+    from oracle.app.ceremony import run_init
+
+    run_init(console, committee, identity, (identifier, endpoint), name, merge or [])
+
+
+@committee_app.command("keygen")
+def committee_keygen(
+    identity: Annotated[Path, typer.Option(help="Directory of this member's certificate and key.")],
+    identifier: Annotated[int, typer.Option(min=1, max=1000, help="This member's number.")],
+    output: Annotated[Path, typer.Option(help="Where this member's key share is written; never overwritten.")],
+    listen: Annotated[str, typer.Option(help="host:port to listen on for the other members, such as 0.0.0.0:8900.")],
+    committee: Annotated[Path, typer.Option(help="The committee file.")] = Path("committee.toml"),
+    public: Annotated[Path, typer.Option(help="Where what is public of the key is written.")] = Path(
+        "committee-key.json"
+    ),
+    wait: Annotated[float, typer.Option(min=1, help="Seconds for all members to come.")] = 900.0,
+    step: Annotated[float, typer.Option(min=1, help="Seconds for each phase after that.")] = 60.0,
+    finish: Annotated[
+        Path | None, typer.Option(help="Finish an interrupted ceremony by the public file of a member that finished.")
+    ] = None,
+) -> None:
+    """Make the committee's key together with all other members, so that nobody ever holds it whole."""
+    from bridges.frost.dkg_session import CeremonyLimits
+    from oracle.app.ceremony import KeygenPaths, run_finish, run_keygen
+    from oracle.app.ceremony import address as parsed
+
+    _quiet_logs()
+    paths = KeygenPaths(committee, identity, output, public)
+    if finish is not None:
+        run_finish(console, paths, identifier, finish)
+        return
+    _run(run_keygen(console, paths, identifier, parsed(listen), CeremonyLimits(wait_seconds=wait, step_seconds=step)))
 
 
 @app.command()
