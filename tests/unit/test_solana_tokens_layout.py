@@ -1,5 +1,6 @@
 """Accounts and instructions of the token program as bytes: strict decoding, checked encoding, addresses that agree with EVM's."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -96,10 +97,8 @@ def test_solana_tokens_layout__any_bytes__raise_only_decode_errors(
     at, value = data.draw(st.integers(0, len(known) - 1)), data.draw(st.integers(0, 255))
     changed = known[:at] + bytes([value]) + known[at + 1 :]
     for given_bytes in (changed, data.draw(st.binary(max_size=400))):
-        try:
+        with suppress(DecodeError):  # anything else fails the test
             kind.decode(AccountData(PROGRAM, 1, given_bytes), PROGRAM)
-        except DecodeError as error:
-            assert str(error)
 
 
 def test_solana_tokens_layout__token_accounts_of_other_programs__refused() -> None:
