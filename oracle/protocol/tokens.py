@@ -7,20 +7,21 @@ say what: that a message comes from the right bridge, and that a recipient is no
 
 from dataclasses import dataclass
 
+from oracle.protocol import constants as c
 from oracle.protocol.errors import DecodeError, EncodeError
 from oracle.protocol.hashing import keccak256
 from oracle.protocol.interop import InteropAddress
 from oracle.protocol.types import ADDRESS, WORD, Account, ChainType, check_account, evm_account
 
-MAX_WIRE_DECIMALS = 9
+MAX_WIRE_DECIMALS = c.TOKENS_MAX_WIRE_DECIMALS
 """Most decimals of an amount on the wire (TOKENS.md §2)."""
 MAX_WIRE_AMOUNT = (1 << 64) - 1
 """Largest amount in one message, in wire units."""
 MAX_NATIVE_DECIMALS = 66
-"""Most decimals of a token that the bridge takes: with more, MAX_WIRE_AMOUNT in its smallest unit would pass 256 bits."""
-MAX_NAME = 32
+"""Most decimals of an ERC-20 that the bridge takes: with more, MAX_WIRE_AMOUNT in its smallest unit would pass 256 bits."""
+MAX_NAME = c.TOKENS_MAX_NAME
 """Bytes of a token's name in a registration."""
-MAX_SYMBOL = 10
+MAX_SYMBOL = c.TOKENS_MAX_SYMBOL
 """Bytes of a token's symbol in a registration."""
 
 _TRANSFER_HEAD = 3 * WORD
