@@ -711,3 +711,32 @@ def test_solana_tokens_attack_initialise__by_a_stranger_or_twice_or_badly__refus
 
 def test_solana_tokens_attack__native_mint_placed_by_others__is_not_special_in_its_program(tokens: TokenBench) -> None:
     assert tokens.bench.refused(tokens.register(NATIVE_MINT, TOKEN_2022)) == "WrongMint"
+
+
+# ---- the queue ----
+
+
+def test_solana_tokens_attack_release__another_token_or_payer_or_forged_queue__refused(
+    tokens: TokenBench, token: TokenAccount, native: TokenAccount, mallory: Keypair
+) -> None:
+    bench, at = tokens.bench, tokens.at
+    tokens.limit(token, ti.Limits(inbound_capacity=1))
+    delivered = tokens.deliver(tokens.transfer_in(token, tokens.user, 500))
+    bench.accepted(ti.enqueue(at, tokens.user, token, delivered))
+    address = at.tokens.queued(delivered.message.digest).address
+    queued = QueuedAccount.decode(bench.data(address), at.tokens.program)
+    bench.set_time(sp.NOW + st.QUEUE_DELAY)
+    # Worth 500 of a token that anyone can make; the native one must not be paid out for it.
+    from_vault = bent(ti.release(at, tokens.user, native, queued, create=False), account_2=tokens.address(native))
+    assert bench.refused(from_vault) == "WrongToken"
+    step = ti.release(at, tokens.user, token, queued, create=True)
+    assert bench.refused(bent(step, account_4=mallory.pubkey())) == "WrongPayer"
+    fake = Keypair().pubkey()
+    bench.put(fake, bytes(bench.account(address).data), mallory.pubkey())
+    assert bench.refused(bent(step, account_3=fake)) == "WrongOwner"
+    bench.put(fake, bytes(bench.account(address).data), at.tokens.program)
+    assert bench.refused(bent(step, account_3=fake)) == "WrongAddress"
+    hers = tokens.give(mallory.pubkey(), token.mint, 0, TOKEN_2022)
+    assert bench.refused(bent(step, account_7=hers)) == "NotAssociated"
+    bench.accepted(step)
+    assert tokens.held(tokens.user, native) == 1_000
