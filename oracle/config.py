@@ -106,6 +106,8 @@ class SolanaConfig(_Section):
     rpc_url: AnyHttpUrl
     genesis_hash: str = _hex(WORD, "genesis hash")
     program: str = _hex(WORD, "program id")
+    tokens_program: str | None = Field(default=None, pattern=rf"^0x[0-9a-fA-F]{{{2 * WORD}}}$")
+    """The token bridge's program: what is delivered to it is redeemed in the same transaction."""
     key_file: Path
     poll_seconds: Seconds = 1.0
     priority_fee: Annotated[Whole, Field(ge=0, le=10_000_000)] = 0

@@ -92,6 +92,8 @@ class DevnetUser:
     devnet: DevnetFile
     model: ModelArtifacts
     evm_client: EvmClient
+    evm_sender: Sender
+    """The only one of its key in this process: it numbers the transactions."""
     evm: EvmRequester
     solana_client: SolanaClient
     solana: SolanaRequester
@@ -270,6 +272,7 @@ async def open_user(devnet: DevnetFile, model: ModelArtifacts) -> AsyncIterator[
             devnet,
             model,
             evm_client,
+            sender,
             EvmRequester(sender, _account(evm.gateway), _account(evm.hub), _account(evm.consumer)),
             solana_client,
             SolanaRequester(solana_client, program, key),

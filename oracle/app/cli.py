@@ -31,6 +31,10 @@ devnet_app = typer.Typer(
     help="A local EVM chain, a local Solana chain and a committee on this machine.", no_args_is_help=True
 )
 model_app = typer.Typer(help="Models that this machine has compiled.", no_args_is_help=True)
+token_app = typer.Typer(help="Tokens of the running devnet's bridge.", no_args_is_help=True)
+bridge_app = typer.Typer(help="The running devnet's token bridge.", no_args_is_help=True)
+app.add_typer(token_app, name="token")
+app.add_typer(bridge_app, name="bridge")
 app.add_typer(node_app, name="node")
 app.add_typer(devnet_app, name="devnet")
 app.add_typer(model_app, name="model")
@@ -234,6 +238,66 @@ def request(
 
     _quiet_logs()
     _run(run_request(console, model, input_file, (origin, to, policy), deadline))
+
+
+@app.command()
+def transfer(
+    amount: Annotated[str, typer.Option(help="How much, in whole tokens: 1.5")],
+    token: Annotated[
+        str, typer.Option(help="ether, sol, a symbol, an ERC-20's address or a mint; registered (see `sibyl token`).")
+    ] = "ether",  # noqa: S107 - a token to send, no secret
+    origin: Annotated[str, typer.Option("--from", help="Chain that sends: evm or solana.")] = "evm",
+    to: Annotated[str, typer.Option(help="Chain that receives: evm or solana.")] = "solana",
+    recipient: Annotated[
+        str | None, typer.Option(help="Account on the receiving chain; the devnet's user by default.")
+    ] = None,
+    wait_final: Annotated[bool, typer.Option("--final", help="Also wait until the delivery is final.")] = False,
+) -> None:
+    """Send tokens across on the running devnet, and show the way: observed, attested, delivered, final."""
+    from oracle.app.token_commands import run_transfer
+
+    _quiet_logs()
+    _run(run_transfer(console, token, amount, (origin, to), recipient, wait_final))
+
+
+@app.command("transfer-status")
+def transfer_status(
+    digest: Annotated[str, typer.Argument(help="The transfer's id, as `sibyl transfer` printed it.")],
+) -> None:
+    """Show what each node knows of a transfer."""
+    from oracle.app.token_commands import run_transfer_status
+
+    _quiet_logs()
+    _run(run_transfer_status(console, digest))
+
+
+@token_app.command("register")
+def token_register(
+    token: Annotated[str, typer.Argument(help="ether, sol, an ERC-20's address or a mint.")],
+) -> None:
+    """Make a token known to the other chain. Anyone may, once."""
+    from oracle.app.token_commands import run_token_register
+
+    _quiet_logs()
+    _run(run_token_register(console, token))
+
+
+@token_app.command("list")
+def token_list() -> None:
+    """List the tokens that both chains know."""
+    from oracle.app.token_commands import run_token_list
+
+    _quiet_logs()
+    _run(run_token_list(console))
+
+
+@bridge_app.command("status")
+def bridge_status() -> None:
+    """Show limits left, what waits, and what is locked and minted, by token."""
+    from oracle.app.token_commands import run_bridge_status
+
+    _quiet_logs()
+    _run(run_bridge_status(console))
 
 
 @app.command()

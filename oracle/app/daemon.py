@@ -82,8 +82,11 @@ async def solana_ports(config: SolanaConfig, stack: AsyncExitStack) -> ChainPort
     await client.connect()
     program = Account(_bytes(config.program))
     policy = SendPolicy(unit_price=config.priority_fee)
+    tokens = None if config.tokens_program is None else Account(_bytes(config.tokens_program))
     return ChainPorts(
-        SolanaReader(client, program), SolanaSubmitter(client, program, payer, policy), config.poll_seconds
+        SolanaReader(client, program),
+        SolanaSubmitter(client, program, payer, policy, tokens_program=tokens),
+        config.poll_seconds,
     )
 
 

@@ -1,6 +1,7 @@
 """The demonstration from end to end: set-up, devnet, requests, lies, tables. Ends every process that it started, whatever happens."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
@@ -12,8 +13,10 @@ from oracle.app.asking import EVM, open_user
 from oracle.app.demo.lies import Liar, Refusal
 from oracle.app.demo.report import agreed, as_json, demo_figures, print_report, rows
 from oracle.app.demo.requests import Answered, ask_all, cases
+from oracle.app.demo.round_trip import holdings_table, round_trip
 from oracle.app.devnet.network import Devnet, DevnetOptions, running_devnet
 from oracle.app.setup import run_setup
+from oracle.app.tokens import open_tokens
 from oracle.protocol.types import Policy
 
 
@@ -31,6 +34,7 @@ async def run_demo(console: Console, keep: Path | None) -> dict[str, object]:
         )
         async with (
             open_user(devnet.file(), devnet.model) as user,
+            open_tokens(user) as tokens,
             LocalProver([devnet.model], devnet=True) as prover,
         ):
             heldout = devnet.model.heldout()
@@ -38,16 +42,20 @@ async def run_demo(console: Console, keep: Path | None) -> dict[str, object]:
             answered = await ask_all(user, prover, cases(heldout), tell)
             console.rule("Lies", align="left")
             refusals = await _lies(Liar(devnet, user), answered, prover, tell)
+            console.rule("Tokens", align="left")
+            holdings = await round_trip(tokens, tell)
             figures = demo_figures(answered, _largest_node_mb(devnet), build_programs().sibyl_so.stat().st_size)
     ok = agreed(answered, devnet.model) and len(refusals) >= 4
     deliveries = rows(answered, devnet.model)
     print_report(console, deliveries, refusals, figures)
+    console.print()
+    console.print(holdings_table(holdings))
     console.print(
-        "\n[green]Every answer is onnxruntime's, on both chains; every lie was refused; every process has ended.[/]"
+        "\n[green]Every answer is onnxruntime's, on both chains; every lie was refused; every token is accounted for; every process has ended.[/]"
         if ok
         else "[red]The answers differ.[/]"
     )
-    return as_json(ok, deliveries, refusals, figures)
+    return as_json(ok, deliveries, refusals, figures) | {"tokens": [asdict(one) for one in holdings]}
 
 
 async def _lies(

@@ -32,6 +32,8 @@ class EvmPart(_Part):
     fee_splitter: str
     consumer: str
     verifier: str
+    token_factory: str
+    weth: str
     user_key: Hex
     stranger_key: Hex
 
@@ -45,6 +47,7 @@ class SolanaPart(_Part):
     pid: int
     program: str
     consumer_program: str
+    tokens_program: str
     treasury: str
     user_key: Hex
     stranger_key: Hex

@@ -1,9 +1,12 @@
-"""Keys of a devnet: a dealt committee, TLS identities, funded accounts. A dealer has seen the whole key, so none of this is for production;
-a daemon refuses a dealt share outside a devnet.
+"""Keys of a devnet: a committee's key, TLS identities, funded accounts.
+
+The key is made by the members' own key generation (the messages of `sibyl committee keygen`, exchanged inside this process), so no dealer is part of a
+devnet. All of it lies on one machine and unprotected, so it is not for production all the same. `deal_committee` is for tests that want a dealer's key.
 """
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +14,14 @@ from pathlib import Path
 from solders.keypair import Keypair
 
 from bridges.frost import keystore
+from bridges.frost.dkg import Participant
+from bridges.frost.dkg_messages import Phase, Roster, session_id
+from bridges.frost.dkg_session import identity_signer
+from bridges.frost.group import Identifier
 from bridges.frost.keygen import KeyShare, deal
 from bridges.frost.keystore import write_private_file
 from bridges.frost.signing import COMMIT_RANDOMNESS_BYTES, aggregate, commit, prepare, sign
-from bridges.frost.transport import TransportIdentity
+from bridges.frost.transport import CERTIFICATE_FILE, TransportIdentity
 from oracle.protocol.hashing import key_possession_hash
 from oracle.protocol.quorum import quorum
 
@@ -44,8 +51,41 @@ class DealtCommittee:
         return self.group_key[0] & 1
 
 
+def make_committee(directories: Sequence[Path]) -> DealtCommittee:
+    """A new group key with the design's quorum, made together by members 1, 2, … whose identities are put into `directories`."""
+    identities = {Identifier(i): _identity(path, i) for i, path in enumerate(directories, 1)}
+    roster = Roster("devnet", EPOCH, {who: identity.certificate.der for who, identity in identities.items()})
+    session = session_id(roster, {who: os.urandom(32) for who in roster.participants}, 0)
+    members = {
+        who: Participant(roster, who, session, identity_signer(identity.key_path), os.urandom)
+        for who, identity in identities.items()
+    }
+    for phase in (Phase.COMMIT, Phase.ECHO, Phase.SHARE, Phase.READY):
+        _exchange(members, phase)
+    for member in members.values():
+        member.certify()
+    _exchange(members, Phase.CERTIFICATE)
+    results = [member.result for member in members.values() if member.result is not None]
+    return DealtCommittee(tuple(result.share for result in results), results[0].proof_of_possession.to_bytes())
+
+
+def _exchange(members: dict[Identifier, Participant], phase: Phase) -> None:
+    for who, member in members.items():
+        for other, receiver in members.items():
+            message = member.message(phase, other)
+            if other != who and message is not None:
+                receiver.receive(who, message)
+
+
+def _identity(directory: Path, identifier: int) -> TransportIdentity:
+    if (directory / CERTIFICATE_FILE).exists():
+        return TransportIdentity.load(directory)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return TransportIdentity.generate(directory, f"sibyl member {identifier}", datetime.now(UTC))
+
+
 def deal_committee(members: int) -> DealtCommittee:
-    """A new group key with the design's quorum."""
+    """A new group key with the design's quorum, from a dealer that sees all of it. FOR TESTS ALONE."""
     threshold = quorum(members)
     shares = deal(members, threshold, os.urandom)
     key = shares[0].public.group_public_key
@@ -62,8 +102,8 @@ def _sign_together(shares: tuple[KeyShare, ...], message: bytes) -> bytes:
 
 def write_member(directory: Path, share: KeyShare, evm_key: bytes, solana_key: Keypair) -> TransportIdentity:
     """A member's private files, mode 0600: its share, TLS identity, and the accounts that pay for its deliveries."""
-    directory.mkdir(mode=0o700, parents=True)
+    identity = _identity(directory, share.identifier)
     keystore.save(directory / "share.json", share)
     write_private_file(directory / "evm.key", evm_key.hex().encode())
     write_private_file(directory / "solana.json", json.dumps(list(bytes(solana_key))).encode())
-    return TransportIdentity.generate(directory, f"sibyl member {share.identifier}", datetime.now(UTC))
+    return identity

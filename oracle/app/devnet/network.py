@@ -13,7 +13,15 @@ from solders.pubkey import Pubkey
 
 from bridges.evm.account import EvmAccount
 from bridges.evm.client import EvmClient
-from bridges.evm.deploy import DeploymentPlan, EvmDeployment, GroupKey, ModelRegistration, deploy
+from bridges.evm.deploy import (
+    DeploymentPlan,
+    EvmDeployment,
+    GroupKey,
+    ModelRegistration,
+    TokenDeployment,
+    deploy,
+    deploy_tokens,
+)
 from bridges.evm.requester import EvmRequester
 from bridges.evm.sender import Sender
 from bridges.solana.client import SolanaClient
@@ -21,13 +29,15 @@ from bridges.solana.consumer import SolanaConsumer
 from bridges.solana.deploy import SolanaGovernance
 from bridges.solana.instructions import GroupKey as SolanaGroupKey
 from bridges.solana.layout import ModelAccount
+from bridges.solana.tokens import SolanaTokens
+from bridges.solana.tokens_instructions import Link
 from circuits.catalogue import ModelArtifacts, ensure_model
 from contracts.evm.build import compile_verifier
 from contracts.solana.build import build_programs
 from contracts.solana.deploy import deploy_program
 from oracle.app.devnet.chains import AnvilChain, SurfnetChain, start_anvil, start_surfnet
 from oracle.app.devnet.file import DevnetFile, EvmPart, NodePart, SolanaPart
-from oracle.app.devnet.keys import EPOCH, DealtCommittee, deal_committee, write_member
+from oracle.app.devnet.keys import EPOCH, DealtCommittee, make_committee, write_member
 from oracle.app.devnet.nodes import (
     NodeProcess,
     NodeSettings,
@@ -37,6 +47,7 @@ from oracle.app.devnet.nodes import (
     write_relay_config,
 )
 from oracle.app.toolchain import Toolchain
+from oracle.protocol.interop import InteropAddress
 from oracle.protocol.quorum import quorum
 from oracle.protocol.types import Account, Chain, CommitteeEpoch, Endpoint, evm_account
 
@@ -47,6 +58,8 @@ DEPLOYER, FIRST_NODE, USER, STRANGER = 0, 1, 7, 8
 
 PRICE_WEI = 10**15
 PRICE_LAMPORTS = 5_000_000
+QUEUE_SECONDS = 60
+"""How long an inbound transfer over its limit waits on Solana."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,7 @@ class SolanaDeployment:
 
     program: Pubkey
     consumer_program: Pubkey
+    tokens_program: Pubkey
     treasury: Pubkey
     user: Keypair
     stranger: Keypair
@@ -86,6 +100,7 @@ class Devnet:
     committee: DealtCommittee
     evm: AnvilChain
     evm_contracts: EvmDeployment
+    evm_tokens: TokenDeployment
     solana: SurfnetChain
     solana_programs: SolanaDeployment
     nodes: tuple[NodeProcess, ...]
@@ -110,6 +125,8 @@ class Devnet:
                 fee_splitter=contracts.fee_splitter,
                 consumer=str(contracts.consumer),
                 verifier=str(contracts.verifiers[0]),
+                token_factory=self.evm_tokens.factory,
+                weth=self.evm_tokens.weth,
                 user_key="0x" + self.evm.accounts[USER].private_key.hex(),
                 stranger_key="0x" + self.evm.accounts[STRANGER].private_key.hex(),
             ),
@@ -120,6 +137,7 @@ class Devnet:
                 pid=self.solana.pid,
                 program=str(programs.program),
                 consumer_program=str(programs.consumer_program),
+                tokens_program=str(programs.tokens_program),
                 treasury=str(programs.treasury),
                 user_key="0x" + bytes(programs.user).hex(),
                 stranger_key="0x" + bytes(programs.stranger).hex(),
@@ -164,15 +182,17 @@ async def running_devnet(
                 airdrop_to=[*(key.pubkey() for key in (*node_keys, user, stranger)), treasury],
             )
         )
-        progress(f"dealing the committee's key: {quorum(len(nodes))} of {len(nodes)} sign")
-        committee = deal_committee(len(nodes))
-        program, consumer_program = Keypair(), Keypair()
-        programs = SolanaDeployment(program.pubkey(), consumer_program.pubkey(), treasury, user, stranger)
+        progress(f"the members make the committee's key: {quorum(len(nodes))} of {len(nodes)} sign")
+        committee = make_committee([node.directory for node in nodes])
+        keys = Keypair(), Keypair(), Keypair()
+        ids = [key.pubkey() for key in keys]
+        programs = SolanaDeployment(ids[0], ids[1], ids[2], treasury, user, stranger)
         contracts, _ = await asyncio.gather(
             _deploy_evm(toolchain, evm, committee, model, programs.endpoint(solana), options.nodes, progress),
-            _deploy_solana(solana, (program, consumer_program), progress),
+            _deploy_solana(solana, keys, progress),
         )
         await _introduce(evm, contracts, solana, programs, committee, model, progress)
+        tokens = await _link_tokens(evm, contracts, solana, programs)
         for node, share, key in zip(nodes, committee.shares, node_keys, strict=True):
             write_member(node.directory, share, evm.accounts[FIRST_NODE + node.identifier - 1].private_key, key)
         settings = _settings(evm, contracts, solana, programs, committee, model, options.prove_takeover)
@@ -180,7 +200,7 @@ async def running_devnet(
         write_relay_config(directory / "relay", nodes, settings, (evm.accounts[STRANGER].private_key, stranger))
         progress(f"starting {len(nodes)} nodes")
         await stack.enter_async_context(running_nodes(nodes))
-        yield Devnet(directory, model, committee, evm, contracts, solana, programs, tuple(nodes))
+        yield Devnet(directory, model, committee, evm, contracts, tokens, solana, programs, tuple(nodes))
 
 
 def _settings(
@@ -203,6 +223,7 @@ def _settings(
         solana_rpc=solana.rpc_url,
         genesis_hash=solana.genesis_hash,
         program=bytes(programs.program),
+        tokens_program=bytes(programs.tokens_program),
         prove_takeover=prove_takeover,
     )
 
@@ -240,13 +261,14 @@ async def _deploy_evm(
         return await deploy(Sender(client, EvmAccount(chain.accounts[DEPLOYER].private_key)), plan)
 
 
-async def _deploy_solana(chain: SurfnetChain, keys: tuple[Keypair, Keypair], progress: Progress) -> None:
+async def _deploy_solana(chain: SurfnetChain, keys: tuple[Keypair, ...], progress: Progress) -> None:
     progress("deploying the Solana programs through the loader")
     artifacts = await asyncio.to_thread(build_programs)
+    executables = (artifacts.sibyl_so, artifacts.consumer_so, artifacts.tokens_so)
     await asyncio.gather(
         *(
             deploy_program(chain.rpc_url, chain.payer, key, path.read_bytes())
-            for key, path in zip(keys, (artifacts.sibyl_so, artifacts.consumer_so), strict=True)
+            for key, path in zip(keys, executables, strict=True)
         )
     )
 
@@ -286,6 +308,26 @@ async def _introduce(
         addresses = (contracts.gateway, contracts.hub, str(contracts.consumer))
         requester = EvmRequester(sender, *(_account(address) for address in addresses))
         await requester.trust_source(programs.endpoint(solana), solana_consumer.asker_account)
+
+
+async def _link_tokens(
+    evm: AnvilChain, contracts: EvmDeployment, solana: SurfnetChain, programs: SolanaDeployment
+) -> TokenDeployment:
+    """The two ends of the token bridge, each knowing the other (TOKENS.md §1)."""
+    program, tokens_program = Account(bytes(programs.program)), Account(bytes(programs.tokens_program))
+    async with (
+        EvmClient(evm.rpc_url, evm.chain_id) as evm_client,
+        SolanaClient(solana.rpc_url, solana.genesis_hash) as client,
+    ):
+        bridge = SolanaTokens(client, program, tokens_program, solana.payer)
+        authority = InteropAddress(client.chain, Account(bytes(bridge.at.authority)))
+        sender = Sender(evm_client, EvmAccount(evm.accounts[DEPLOYER].private_key))
+        deployed = await deploy_tokens(sender, contracts.gateway, authority)
+        link = Link(
+            contracts.endpoint, _account(deployed.factory), deployed.native_bridge_hash, deployed.wrapped_bridge_hash
+        )
+        await bridge.initialise(link, solana.payer.pubkey(), QUEUE_SECONDS)
+        return deployed
 
 
 def _account(address: str) -> Account:

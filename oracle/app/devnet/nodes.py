@@ -123,6 +123,7 @@ class NodeSettings:
     solana_rpc: str
     genesis_hash: bytes
     program: bytes
+    tokens_program: bytes
     prove_takeover: float
 
 
@@ -178,6 +179,7 @@ def _chains(settings: NodeSettings) -> dict[str, object]:
                 "rpc_url": settings.solana_rpc,
                 "genesis_hash": "0x" + settings.genesis_hash.hex(),
                 "program": "0x" + settings.program.hex(),
+                "tokens_program": "0x" + settings.tokens_program.hex(),
                 "key_file": "solana.json",
                 "poll_seconds": 0.1,
             }

@@ -1,0 +1,138 @@
+"""`sibyl transfer`, `sibyl token` and `sibyl bridge`, on the running devnet."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from rich.console import Console
+from rich.table import Table
+
+from circuits.catalogue import find_model
+from oracle.app.asking import EVM, SOLANA, DevnetUser, open_user
+from oracle.app.devnet.file import load
+from oracle.app.tokens import Token, TokenUser, open_tokens, parse_amount, show_amount
+from oracle.errors import ConfigError
+from oracle.protocol.types import Digest
+
+
+@asynccontextmanager
+async def _opened() -> AsyncIterator[tuple[DevnetUser, TokenUser]]:
+    devnet = load()
+    (model_id,) = devnet.models.values()
+    async with open_user(devnet, find_model(model_id)) as user, open_tokens(user) as tokens:
+        yield user, tokens
+
+
+async def run_transfer(
+    console: Console, name: str, amount: str, route: tuple[str, str], recipient: str | None, wait_final: bool
+) -> None:
+    """Send and follow. Raises ConfigError for a route, amount, token or recipient that cannot be."""
+    origin, to = (part.lower() for part in route)
+    if {origin, to} != {EVM, SOLANA}:
+        raise ConfigError(f"--from and --to are {EVM} and {SOLANA}, one each.")
+    async with _opened() as (_, tokens):
+        token = await tokens.token(name)
+        units = parse_amount(amount, token.decimals(origin))
+        target = tokens.recipient(to, recipient)
+        digest = await tokens.send(token, origin, units, target)
+        console.print(f"transfer 0x{digest.hex()} sent", highlight=False)
+        until = "confirmed" if wait_final else "delivered"
+        await tokens.follow(digest, lambda line: console.print(f"  {line}", highlight=False), until=until)
+        held = show_amount(await tokens.balance(token, to), token.decimals(to))
+        if recipient is None:
+            console.print(f"you hold {held} {token.symbol} on {to} now", highlight=False)
+
+
+async def run_transfer_status(console: Console, text: str) -> None:
+    """What each node knows. Raises ConfigError for an id that no node knows."""
+    try:
+        digest = Digest(bytes.fromhex(text.removeprefix("0x")))
+    except ValueError:
+        digest = Digest(b"")
+    if len(digest) != 32:
+        raise ConfigError(f"“{text}” is no transfer's id: give 32 bytes in hexadecimal, as `sibyl transfer` printed.")
+    async with _opened() as (user, _):
+        reports = await user.node_reports(digest)
+    if not reports:
+        raise ConfigError(f"No node has observed 0x{digest.hex()}. It becomes visible once its block is final.")
+    table = Table("node", "stage", "signed", "delivery", box=None, header_style="bold")
+    for report in reports:
+        receipts = [item["receipt"]["transaction"] for item in report["deliverables"] if item["receipt"]]
+        signed = "yes" if report["attestation"] else "not yet"
+        table.add_row(
+            str(report["identifier"]), report["stage"], signed, ", ".join(receipts) or "by another node or none"
+        )
+    console.print(table)
+
+
+async def run_token_register(console: Console, name: str) -> None:
+    """Register and follow."""
+    async with _opened() as (_, tokens):
+        digest = await tokens.register(name)
+        console.print(f"registration 0x{digest.hex()} sent", highlight=False)
+        await tokens.follow(digest, lambda line: console.print(f"  {line}", highlight=False))
+        console.print(_token_table([await tokens.token(name)]))
+
+
+async def run_token_list(console: Console) -> None:
+    """All tokens. Raises ConfigError when there is none."""
+    async with _opened() as (_, tokens):
+        known = await tokens.tokens()
+    if not known:
+        raise ConfigError("The bridge knows no token yet. Register one with: sibyl token register ether")
+    console.print(_token_table(known))
+
+
+def _token_table(tokens: list[Token]) -> Table:
+    table = Table("token", "lives on", "on EVM", "decimals", "on Solana", "decimals", box=None, header_style="bold")
+    for token in tokens:
+        table.add_row(
+            token.symbol,
+            token.home,
+            token.evm,
+            str(token.evm_decimals),
+            str(token.mint),
+            str(token.solana_decimals),
+        )
+    return table
+
+
+async def run_bridge_status(console: Console) -> None:
+    """By token: locked and minted, queue, limits left; in wire units, so that both ends compare."""
+    table = Table(box=None, header_style="bold", title="Token bridge, in wire units", title_justify="left")
+    columns = (
+        "token",
+        "locked",
+        "minted",
+        "queued",
+        "EVM out left",
+        "EVM in left",
+        "Solana out left",
+        "Solana in left",
+        "paused",
+    )
+    for name in columns:
+        table.add_column(name, justify="left" if name in ("token", "paused") else "right", overflow="fold")
+    async with _opened() as (_, tokens):
+        for token in await tokens.tokens():
+            evm, solana = await tokens.evm.status(token.token_id), await tokens.solana.status(token.mint)
+            ends = evm.outstanding, solana.token.outstanding
+            locked, minted = ends if token.home == EVM else ends[::-1]
+            places = [chain for chain, paused in ((EVM, evm.paused), (SOLANA, solana.paused)) if paused]
+            table.add_row(
+                token.symbol,
+                f"{locked:,}",
+                f"{minted:,}",
+                f"{evm.queued:,}",
+                _left(evm.outbound_left),
+                _left(evm.inbound_left),
+                _left(solana.outbound_available),
+                _left(solana.inbound_available),
+                ", ".join(places) or "no",
+            )
+    if not table.row_count:
+        raise ConfigError("The bridge knows no token yet. Register one with: sibyl token register ether")
+    console.print(table)
+
+
+def _left(units: int | None) -> str:
+    return "no limit" if units is None or units >= (1 << 64) - 1 else f"{units:,}"
