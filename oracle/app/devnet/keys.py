@@ -1,7 +1,7 @@
 """Keys of a devnet: a committee's key, TLS identities, funded accounts.
 
-The key is made by the members' own key generation (the messages of `sibyl committee keygen`, exchanged inside this process), so no dealer is part of a
-devnet. All of it lies on one machine and unprotected, so it is not for production all the same. `deal_committee` is for tests that want a dealer's key.
+The key is made by the members' own key generation (the messages of `sibyl committee keygen`, exchanged inside this process), so a devnet has no
+dealer. All of it lies unprotected on one machine, so it is not for production all the same. `deal_committee` is for tests that want a dealer's key.
 """
 
 import json

@@ -70,7 +70,7 @@ def _summary(told: DevnetFile) -> Table:
         "Sibyl program": solana.program,
         "consumer program": solana.consumer_program,
         "models": ", ".join(f"{name} {model_id}" for name, model_id in told.models.items()),
-        "committee": f"{told.quorum} of {len(told.nodes)} sign, group key {told.group_key} (dealt: for a devnet only)",
+        "committee": f"{told.quorum} of {len(told.nodes)} sign, group key {told.group_key} (all shares on this machine: for a devnet only)",
         "directory": str(told.directory),
     }
     for name, value in entries.items():
