@@ -24,13 +24,16 @@ from eth_utils.abi import (
 )
 from eth_utils.address import to_checksum_address
 
-from bridges.evm import refusals
+from bridges.evm import refusals, token_refusals
 from contracts.evm import artifacts
 from oracle.errors import ConfigError, DecodeError, EncodeError
 from oracle.protocol.hashing import keccak256
 from oracle.protocol.types import ADDRESS, WORD, Account, evm_account
 
-CONTRACTS = ("Gateway", "Committee", "ModelRegistry", "OracleHub", "FeeSplitter", "TumourConsumer")
+CONTRACTS = (
+    *("Gateway", "Committee", "ModelRegistry", "OracleHub", "FeeSplitter", "TumourConsumer"),
+    *token_refusals.CONTRACTS,
+)
 """Artefacts whose errors are known by name."""
 _SELECTOR = 4
 _ERROR_STRING = bytes.fromhex("08c379a0")  # Error(string), Solidity's `revert("…")`

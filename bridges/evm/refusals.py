@@ -7,7 +7,10 @@ it is, with its arguments.
 from collections.abc import Mapping
 from typing import Any, Final
 
+from bridges.evm import token_refusals
+
 SENTENCES: Final[Mapping[str, str]] = {
+    **token_refusals.SENTENCES,
     # asking
     "ModelUnknown": "The registry of this chain does not know model {id}: look at the list of models.",
     "ModelInactive": "Model {modelId} takes no new requests at present: choose another model, or ask later.",

@@ -1,19 +1,10 @@
-"""What the token bridge's refusals mean to the person who caused them, and which of its errors is in a refusal.
+"""What the token bridge's refusals mean to the person who caused them; `refusals` has the others.
 
-The names and arguments are those of the Solidity errors; a test holds them to the compiled ABI. An error that is named elsewhere already
-passes through unchanged.
+The names and arguments are those of the Solidity errors; a test holds them to the compiled ABI.
 """
 
 from collections.abc import Mapping
-from functools import cache
-from typing import Any, Final
-
-from eth_abi.abi import decode as abi_decode
-from eth_abi.exceptions import DecodingError
-from eth_utils.abi import get_abi_input_names, get_abi_input_types
-
-from bridges.evm.abi import interface
-from oracle.errors import Rejected
+from typing import Final
 
 CONTRACTS: Final = ("TokenFactory", "NativeBridge", "WrappedBridge", "WrappedToken")
 SENTENCES: Final[Mapping[str, str]] = {
@@ -46,46 +37,3 @@ SENTENCES: Final[Mapping[str, str]] = {
     "AccessControlUnauthorizedAccount": "The account {account} has not the role for this: a guardian pauses, governance does the rest.",
 }
 """Sentences by error name; `{…}` are the error's arguments as the ABI names them."""
-_SELECTOR = 4
-
-
-def explained(refusal: Rejected) -> Rejected:
-    """The refusal itself when it is named already, or one with the bridge's name and sentence for it."""
-    data = _revert_data(refusal)
-    entry = _known().get(data[:_SELECTOR])
-    if refusal.reason or entry is None:
-        return refusal
-    try:
-        values = abi_decode(get_abi_input_types(entry), data[_SELECTOR:])
-    except (DecodingError, ValueError, OverflowError):
-        return refusal
-    shown = {str(k): _show(v) for k, v in zip(get_abi_input_names(entry), values, strict=True)}
-    name = str(entry["name"])
-    listed = ", ".join(f"{key}={value}" for key, value in shown.items())
-    template = SENTENCES.get(name)
-    return Rejected(
-        f"The contract refused: {name}({listed})." if template is None else template.format_map(shown), reason=name
-    )
-
-
-def _revert_data(refusal: BaseException) -> bytes:
-    """The contract's own bytes: the client keeps web3's error as the cause."""
-    cause: BaseException | None = refusal
-    while cause is not None:
-        data = getattr(cause, "data", None)
-        if isinstance(data, str) and data.startswith("0x"):
-            try:
-                return bytes.fromhex(data[2:])
-            except ValueError:
-                return b""
-        cause = cause.__cause__
-    return b""
-
-
-def _show(value: Any) -> str:
-    return "0x" + value.hex() if isinstance(value, bytes) else str(value)
-
-
-@cache
-def _known() -> dict[bytes, Any]:
-    return dict(entry for name in CONTRACTS for entry in interface(name).errors())

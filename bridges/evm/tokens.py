@@ -16,7 +16,6 @@ from bridges.evm.abi import account_of, address_of, interface
 from bridges.evm.account import EvmAccount
 from bridges.evm.answers import Mined
 from bridges.evm.sender import Call, Sender
-from bridges.evm.token_refusals import explained
 from oracle.errors import ConfigError, DecodeError, EncodeError, Rejected, Transient
 from oracle.protocol.interop import InteropAddress
 from oracle.protocol.message import Message
@@ -192,7 +191,7 @@ class EvmTokens:
         if balance < debit:
             raise Rejected(f"The account holds {balance} wei, less than the {debit} to be sent.", reason="NoFunds")
         data = interface("NativeBridge").encode("crosschainTransferEther", recipient.to_bytes())
-        mined = await self._send_call(Call(entry.bridge, data, debit))
+        mined = await self._sender.send(Call(entry.bridge, data, debit))
         return await self._receipt(mined, entry.bridge, debit)
 
     async def release(self, token: ChecksumAddress | Account, transfer_id: Digest) -> str:
@@ -306,13 +305,7 @@ class EvmTokens:
         return await self._client.call(to, interface(contract).encode(function, *arguments))
 
     async def _send(self, to: ChecksumAddress, contract: str, function: str, *arguments: Any) -> Mined:
-        return await self._send_call(Call(to, interface(contract).encode(function, *arguments)))
-
-    async def _send_call(self, call: Call) -> Mined:
-        try:
-            return await self._sender.send(call)
-        except Rejected as refusal:
-            raise explained(refusal) from refusal
+        return await self._sender.send(Call(to, interface(contract).encode(function, *arguments)))
 
     async def _receipt(self, mined: Mined, bridge: ChecksumAddress, amount: int) -> TokenReceipt:
         """The one post of a transaction, from the gateway's event."""
