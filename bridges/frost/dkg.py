@@ -36,8 +36,6 @@ from bridges.frost.dkg_checks import (
     possession_package,
     prove_possession,
     public_package,
-    quoted_entries,
-    quoted_head,
     seal,
     share_fits,
     transcript_hash,
@@ -124,6 +122,7 @@ class Participant:
         self._commitments: dict[Identifier, Commitments] = {}
         self._nonces: dict[Identifier, NonceCommitment] = {}
         self._certificates: dict[Identifier, Certificate] = {}
+        self._views: dict[Phase, Quotes] = {}
         self._shares: dict[Identifier, SecretScalar] = {}
         self._transcript = b""
         self._share: KeyShare | None = None
@@ -209,7 +208,7 @@ class Participant:
             z = sign(share, signing, package).z
         signing.drop()
         digest = key_hash(self._roster, self._session, self._transcript, share.public)
-        self._say(Phase.CERTIFICATE, Certificate(digest, z, self._quotes(Phase.READY)).to_bytes())
+        self._say(Phase.CERTIFICATE, Certificate(digest, z, self._view(Phase.READY)).to_bytes())
 
     def abandon(self) -> None:
         """End it and wipe all secrets, the certified share excepted. May be called twice."""
@@ -241,9 +240,13 @@ class Participant:
         unsigned = Signed(head, b"", body)
         return Signed(head, self._sign(head.preimage(self._roster.context, unsigned.digest)), body)
 
-    def _quotes(self, phase: Phase) -> Quotes:
-        heard = self._heard[phase]
-        return Quotes(tuple(Entry(heard[i].digest, heard[i].signature) for i in self._roster.participants))
+    def _view(self, phase: Phase) -> Quotes:
+        """What all members said in a phase that is over."""
+        if phase not in self._views:
+            heard = self._heard[phase]
+            entries = (Entry(heard[i].digest, heard[i].signature) for i in self._roster.participants)
+            self._views[phase] = Quotes(tuple(entries))
+        return self._views[phase]
 
     def _receive(self, sender: Identifier, data: bytes) -> None:
         message = self._authentic(sender, data)
@@ -289,13 +292,13 @@ class Participant:
             case Commitments():
                 self._commitments[sender] = body
             case Quotes():
-                self._require_one_view(message)
+                self._require_one_view(message, body)
             case SealedShare():
                 self._take_share(message, body)
             case NonceCommitment():
                 self._nonces[sender] = body
             case Certificate():
-                self._require_one_view(message)
+                self._require_one_view(message, body.quotes)
                 self._certificates[sender] = body
                 if self._share is None or body.key_hash != self._key_hash(self._share.public):
                     raise self._wrong_certificate(sender, message)
@@ -303,15 +306,18 @@ class Participant:
     def _key_hash(self, public: PublicKeyPackage) -> bytes:
         return key_hash(self._roster, self._session, self._transcript, public)
 
-    def _require_one_view(self, message: Signed) -> None:
-        for whom, entry in quoted_entries(self._roster, message).items():
-            head = quoted_head(message, whom)
-            known = self._heard[head.phase][whom]
+    def _require_one_view(self, message: Signed, quotes: Quotes) -> None:
+        phase = Phase.COMMIT if message.head.phase is Phase.ECHO else Phase.READY
+        ours = self._view(phase)
+        if quotes.digests == ours.digests:
+            return
+        for whom, entry, known in zip(self._roster.participants, quotes.entries, ours.entries, strict=True):
             if entry.digest == known.digest:
                 continue
+            head = Head(phase, whom, self._session)
             if self._roster.signed_by(head, entry.digest, entry.signature):
-                quotes = (known.digest + known.signature, entry.digest + entry.signature)
-                proof = evidence(Kind.EQUIVOCATION, head.to_bytes(), *quotes)
+                pair = (known.digest + known.signature, entry.digest + entry.signature)
+                proof = evidence(Kind.EQUIVOCATION, head.to_bytes(), *pair)
                 text = f"Member {whom} said one thing here and another to member {message.head.sender}."
                 raise DkgEquivocation(text, (whom,), proof)
             text = f"Member {message.head.sender} quoted member {whom} with words that are not {whom}'s."
@@ -339,7 +345,7 @@ class Participant:
         steps[phase]()
 
     def _echo(self) -> None:
-        self._say(Phase.ECHO, self._quotes(Phase.COMMIT).to_bytes())
+        self._say(Phase.ECHO, self._view(Phase.COMMIT).to_bytes())
 
     def _deal_shares(self) -> None:
         try:
@@ -349,7 +355,7 @@ class Participant:
                 "By chance the group key's x is not below the group's order, as the chains need; start another session."
             )
             raise UnusableGroupKey(text) from None
-        digests = self._quotes(Phase.COMMIT).digests
+        digests = self._view(Phase.COMMIT).digests
         self._transcript = transcript_hash(self._roster, self._session, digests)
         for other in self._roster.participants:
             share = self._evaluated(other)
@@ -391,7 +397,7 @@ class Participant:
         opened_key = self._session_key.private_bytes_raw()
         complaint = self._signed(Phase.COMPLAINT, Complaint(opened_key, share).to_bytes())
         commits = self._heard[Phase.COMMIT]
-        digests = b"".join(self._quotes(Phase.COMMIT).digests)
+        digests = b"".join(self._view(Phase.COMMIT).digests)
         proof = evidence(
             Kind.SHARE, complaint.to_bytes(), digests, commits[self._who].to_bytes(), commits[whom].to_bytes()
         )

@@ -245,10 +245,17 @@ class KeyCeremony:
                     except _MemberMoved as moved:
                         self._progress(str(moved))
         except TimeoutError:
-            missing = [i for i in self._roster.participants if i not in self._nonces]
-            current = next(reversed(self._participants.values()), None)
-            silent = missing or (current.waiting_for if current is not None else ())
-            raise MemberSilent(_silence("did not come", silent, self._limits.wait_seconds), silent) from None
+            raise self._not_gathered() from None
+
+    def _not_gathered(self) -> DkgError:
+        missing = [i for i in self._roster.participants if i not in self._nonces]
+        if missing:
+            return MemberSilent(_silence("did not come", missing, self._limits.wait_seconds), missing)
+        waiting = next(reversed(self._participants.values())).waiting_for
+        # No culprits: they may have gone, or somebody greets different members differently.
+        return DkgError(
+            f"{_names(waiting).capitalize()} greeted us, but did not join our session; run the ceremony again."
+        )
 
     def _begin(self, attempt: int) -> Participant:
         session = session_id(self._roster, self._nonces, attempt)

@@ -280,6 +280,24 @@ async def test_ceremony__cancelled__wipes_and_discards() -> None:
     assert all(custody.discarded for custody in network.custody.values())
 
 
+async def test_ceremony__member_greets_differently__nobody_honest_is_blamed() -> None:
+    network = Network(3)
+    for i in (1, 2, 3):
+        network.join(i, replace(LIMITS, wait_seconds=0.8, linger_seconds=0.2))
+    twin = Network(3).join(2)
+
+    def two_faced(sender: int, recipient: int, phase: int, reply: bytes) -> bytes:
+        return b"\x01" + twin._hello() if (sender, recipient, phase) == (2, 3, Phase.HELLO) else reply
+
+    network.lie = two_faced  # type: ignore[method-assign]  # the hook
+    results = await run_all(network)
+    for i in (1, 3):
+        error = results[i]
+        assert isinstance(error, DkgError), error
+        assert not set(error.culprits) & {1, 3}
+    assert all(custody.kept is None for custody in network.custody.values())
+
+
 async def test_ceremony__another_committees_greeting__is_refused_with_advice() -> None:
     network, other = Network(3), Network(3)
     other.roster = roster(3, name="other")

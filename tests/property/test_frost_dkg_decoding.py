@@ -132,3 +132,44 @@ def test_dkg_messages__each_cut__is_refused(phase: Phase) -> None:
     for length in range(Head.LENGTH + 64):
         with pytest.raises(DecodeError):
             Signed.from_bytes(encoded[:length])
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_dkg__any_order_of_delivery_and_one_member_that_dies__one_key_or_none(data: st.DataObject) -> None:
+    """Members go at their own pace; one may stop anywhere. Who finishes has the same key, and only if all had certified."""
+    ceremony = Ceremony.of(4)
+    dies_after = data.draw(st.none() | st.integers(0, 60), label="the third member stops after so many steps")
+    random = data.draw(st.randoms(use_true_random=False))
+    for step in range(2000):
+        dead = {3} if dies_after is not None and step >= dies_after else set()
+        ready = deliverable(ceremony, dead)
+        certifying = [m for i, m in ceremony.members.items() if m.provisional is not None and i not in dead]
+        if not ready and not certifying:
+            break
+        if certifying and (not ready or random.random() < 0.2):
+            random.choice(certifying).certify()
+            continue
+        sender, recipient, message = random.choice(ready)
+        ceremony.members[recipient].receive(Identifier(sender), message)
+    else:
+        raise AssertionError("it does not end")
+    results = [m.result for m in ceremony.members.values() if m.result is not None]
+    assert len({result.key_hash for result in results}) <= 1
+    certified = ceremony.members[3].message(Phase.CERTIFICATE, Identifier(1)) is not None
+    assert bool(results) <= certified
+    if dies_after is None:
+        assert len(results) == 4
+
+
+def deliverable(ceremony: Ceremony, dead: set[int]) -> list[tuple[int, int, bytes]]:
+    """What can be fetched now. What the dead had sent is lost with it, as when a process is killed."""
+    found = []
+    for recipient, member in ceremony.members.items():
+        if member.collecting is None or recipient in dead:
+            continue
+        for sender in member.waiting_for:
+            message = ceremony.members[sender].message(member.collecting, Identifier(recipient))
+            if message is not None and sender not in dead:
+                found.append((int(sender), recipient, message))
+    return found

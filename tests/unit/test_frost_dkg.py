@@ -300,7 +300,7 @@ def false_complaint(ceremony: Ceremony, **changes: object) -> bytes:
     complaint = Complaint(liar._session_key.private_bytes_raw(), share)
     encoded = said(ceremony.roster, Phase.COMPLAINT, LIAR, ceremony.session, replace(complaint, **changes).to_bytes())  # type: ignore[arg-type]  # what a test changes
     commits = liar._heard[Phase.COMMIT]
-    digests = b"".join(liar._quotes(Phase.COMMIT).digests)
+    digests = b"".join(liar._view(Phase.COMMIT).digests)
     return evidence(
         Kind.SHARE, encoded, digests, commits[Identifier(LIAR)].to_bytes(), commits[Identifier(3)].to_bytes()
     )
@@ -341,7 +341,7 @@ def test_dkg__complaint_with_another_commitment_of_the_complainer__convicts_nobo
     complaint = Complaint(other.private_bytes_raw(), liar._heard[Phase.SHARE][Identifier(3)])
     encoded = said(ceremony.roster, Phase.COMPLAINT, LIAR, ceremony.session, complaint.to_bytes())
     accused = commits[Identifier(3)].to_bytes()
-    honest = list(liar._quotes(Phase.COMMIT).digests)
+    honest = list(liar._view(Phase.COMMIT).digests)
     swapped = [*honest[:1], Signed.from_bytes(second).digest, *honest[2:]]
     for digests in (honest, swapped):
         framed = evidence(Kind.SHARE, encoded, b"".join(digests), second, accused)
