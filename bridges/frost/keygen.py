@@ -2,8 +2,8 @@
 
 Guarantees: a `GroupPublicKey` has x below the group's order, as the verifiers on both chains need; a `PublicKeyPackage` has
 all its verifying shares on one polynomial of degree t-1 through the group key; a `KeyShare` fits its package. Whatever
-made a key is recorded in `origin`: `deal` is RFC 9591 appendix C's trusted dealer, which sees the whole secret and is for the
-devnet command and tests alone. Distributed key generation belongs beside it in this module, with `origin="dkg"`.
+made a key is recorded in `origin`: `deal` is RFC 9591 appendix C's trusted dealer, which sees the whole secret and is for
+tests alone; `dkg` makes keys that nobody ever holds, with `origin="dkg"`.
 Does not store keys (`keystore`) and draws no randomness of its own.
 """
 

@@ -309,7 +309,7 @@ class World:
         return self.devnet.solana_programs.user
 
     def signed_by_committee(self, messages: Sequence[Message]) -> GroupAttestation:
-        """A true signature of the committee, made from the dealt shares without asking any node."""
+        """A true signature of the committee, made from the own shares without asking any node."""
         digests = tuple(message.digest for message in messages)
         shares = self.devnet.committee.shares
         quorum = shares[: shares[0].public.threshold]

@@ -200,9 +200,21 @@ def test_request__devnet_that_ended__says_so(ask: Run, monkeypatch: pytest.Monke
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     evm = dict.fromkeys(
-        ("rpc_url", "committee", "gateway", "registry", "hub", "fee_splitter", "consumer", "verifier"), ""
+        (
+            "rpc_url",
+            "committee",
+            "gateway",
+            "registry",
+            "hub",
+            "fee_splitter",
+            "consumer",
+            "verifier",
+            "token_factory",
+            "weth",
+        ),
+        "",
     )
-    solana = dict.fromkeys(("rpc_url", "ws_url", "program", "consumer_program", "treasury"), "")
+    solana = dict.fromkeys(("rpc_url", "ws_url", "program", "consumer_program", "tokens_program", "treasury"), "")
     keys = {"user_key": "0x", "stranger_key": "0x", "pid": ended.pid}
     left = {
         "directory": "", "pid": ended.pid, "group_key": "0x", "quorum": 3, "models": {}, "nodes": [],

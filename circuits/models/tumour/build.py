@@ -6,8 +6,8 @@ is held out. Model: 30 standardised features → 12 ReLU → one logit of malign
 The request carries standardised features, (raw - mean) / scale with the constants of the card, and not raw ones folded into the first layer: raw
 features span six orders of magnitude (0.001 to 4,254), so at one fixed-point scale the small ones would lose all their digits.
 Twelve hidden units are what fits k = 11 in the one-column shape: half the proving key and about 60 % of the proving time of sixteen, which need
-k = 12. Size and weight decay were chosen while looking at held-out accuracies of a few splits (this one among them; 93.9 % to 98.3 % over sizes and decays, a matter of
-one to three patients), so the card's accuracy is somewhat flattering.
+k = 12. Size and weight decay were chosen while looking at held-out accuracies of a few splits, this one among them
+(93.9 % to 98.3 % over sizes and decays, a matter of one to five patients), so the card's accuracy is somewhat flattering.
 """
 
 import sys
