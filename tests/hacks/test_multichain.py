@@ -9,6 +9,7 @@ alone, gets nothing signed. What code cannot see is who stands behind the member
 Invariant 3; THREATS.md "Dealer and local SRS".
 """
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from bridges.frost.errors import DealerKeyRefused, KeyMaterialError
 from bridges.frost.keygen import KeyShare, Origin, deal
 from bridges.frost.keystore import save
 from oracle.app.daemon import load_share
-from oracle.app.devnet.keys import DealtCommittee, deal_committee, write_member
+from oracle.app.devnet.keys import write_member
 from oracle.config import NodeConfig, load_config
 from oracle.errors import ConfigError, NotAuthorised, SigningError
 from oracle.protocol.quorum import quorum
@@ -31,12 +32,12 @@ from tests.support.samples import plain_message
 
 
 @pytest.fixture
-def dealt() -> DealtCommittee:
-    return deal_committee(4)
+def dealt() -> tuple[KeyShare, ...]:
+    return deal(4, quorum(4), os.urandom)
 
 
 @pytest.fixture
-def configs(tmp_path: Path, dealt: DealtCommittee) -> dict[int, NodeConfig]:
+def configs(tmp_path: Path, dealt: tuple[KeyShare, ...]) -> dict[int, NodeConfig]:
     """Four members' directories as a devnet writes them."""
     members = [
         {
@@ -49,14 +50,14 @@ def configs(tmp_path: Path, dealt: DealtCommittee) -> dict[int, NodeConfig]:
     evm = {"rpc_url": "http://127.0.0.1:1", "chain_id": 31337, "gateway": "0x" + "11" * 20, "hub": "0x" + "22" * 20,
            "key_file": "evm.key"}  # fmt: skip
     configs = {}
-    for share in dealt.shares:
+    for share in dealt:
         i = int(share.identifier)
         directory = tmp_path / f"node-{i}"
         write_member(directory, share, bytes([i] * 32), Keypair())
         content = {
             "identifier": i, "devnet": True, "key_share": "share.json", "identity": ".", "models": ["model"],
             "listen": {"port": 9000 + i}, "status": {"port": 9100 + i}, "evm": [evm],
-            "committee": {"epoch": 1, "group_key": "0x" + dealt.group_key.hex(), "members": members},
+            "committee": {"epoch": 1, "group_key": "0x" + dealt[0].public.group_public_key.to_bytes().hex(), "members": members},
         }  # fmt: skip
         (directory / "node.toml").write_text(tomlkit.dumps(content))
         configs[i] = load_config(directory / "node.toml")
@@ -75,10 +76,10 @@ def test_hack_multichain__key_that_a_dealer_saw__is_refused_outside_a_devnet(con
 
 
 def test_hack_multichain__share_of_a_distributed_key__is_taken_outside_a_devnet(
-    configs: dict[int, NodeConfig], dealt: DealtCommittee, tmp_path: Path
+    configs: dict[int, NodeConfig], dealt: tuple[KeyShare, ...], tmp_path: Path
 ) -> None:
     """Control of the test above: it is the dealer that is refused."""
-    mine = dealt.shares[0]
+    mine = dealt[0]
     made = KeyShare(mine.identifier, mine.signing_share.copy(), replace(mine.public, origin=Origin.DKG))
     save(tmp_path / "dkg.json", made)
     config = changed(configs[1], devnet=False, key_share=tmp_path / "dkg.json")
@@ -95,7 +96,7 @@ def test_hack_multichain__one_node_with_anothers_share__refused(configs: dict[in
 def test_hack_multichain__share_of_the_operators_own_committee__refused(
     configs: dict[int, NodeConfig], tmp_path: Path
 ) -> None:
-    own = deal_committee(4).shares[0]
+    own = deal(4, quorum(4), os.urandom)[0]
     save(tmp_path / "own.json", own)
     with pytest.raises(ConfigError, match="another group key"):
         load_share(changed(configs[1], key_share=tmp_path / "own.json"))
@@ -116,15 +117,17 @@ def test_hack_multichain__share_with_a_lower_threshold_than_the_members_need__re
         load_share(changed(configs[1], key_share=tmp_path / "low.json", committee=committee))
 
 
-def test_hack_multichain__committee_of_one_or_a_share_that_signs_alone__cannot_exist(dealt: DealtCommittee) -> None:
+def test_hack_multichain__committee_of_one_or_a_share_that_signs_alone__cannot_exist(
+    dealt: tuple[KeyShare, ...],
+) -> None:
     for members, threshold in ((1, 1), (4, 1), (2, 1), (4, 0)):
         with pytest.raises(KeyMaterialError, match="does not fit"):
             deal(members, threshold, bytes)
     with pytest.raises(KeyMaterialError):
-        replace(dealt.shares[0].public, threshold=1)
+        replace(dealt[0].public, threshold=1)
     for members in range(2, 256):
         assert quorum(members) >= 2, "never one"
-    assert dealt.shares[0].public.threshold == 3  # control
+    assert dealt[0].public.threshold == 3  # control
 
 
 async def test_hack_multichain__single_operator_alone__gets_nothing_signed(network: Network) -> None:

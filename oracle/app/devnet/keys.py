@@ -1,7 +1,7 @@
 """Keys of a devnet: a committee's key, TLS identities, funded accounts.
 
 The key is made by the members' own key generation (the messages of `sibyl committee keygen`, exchanged inside this process), so a devnet has no
-dealer. All of it lies unprotected on one machine, so it is not for production all the same. `deal_committee` is for tests that want a dealer's key.
+dealer. All of it lies unprotected on one machine, so it is not for production all the same.
 """
 
 import json
@@ -18,18 +18,15 @@ from bridges.frost.dkg import Participant
 from bridges.frost.dkg_messages import Phase, Roster, session_id
 from bridges.frost.dkg_session import identity_signer
 from bridges.frost.group import Identifier
-from bridges.frost.keygen import KeyShare, deal
+from bridges.frost.keygen import KeyShare
 from bridges.frost.keystore import write_private_file
-from bridges.frost.signing import COMMIT_RANDOMNESS_BYTES, aggregate, commit, prepare, sign
 from bridges.frost.transport import CERTIFICATE_FILE, TransportIdentity
-from oracle.protocol.hashing import key_possession_hash
-from oracle.protocol.quorum import quorum
 
 EPOCH = 1
 
 
 @dataclass(frozen=True, slots=True)
-class DealtCommittee:
+class DevnetCommittee:
     """n shares of one group key, and the key's proof of possession R(33) ‖ z(32) for epoch 1."""
 
     shares: tuple[KeyShare, ...]
@@ -51,7 +48,7 @@ class DealtCommittee:
         return self.group_key[0] & 1
 
 
-def make_committee(directories: Sequence[Path]) -> DealtCommittee:
+def make_committee(directories: Sequence[Path]) -> DevnetCommittee:
     """A new group key with the design's quorum, made together by members 1, 2, … whose identities are put into `directories`."""
     identities = {Identifier(i): _identity(path, i) for i, path in enumerate(directories, 1)}
     roster = Roster("devnet", EPOCH, {who: identity.certificate.der for who, identity in identities.items()})
@@ -66,7 +63,7 @@ def make_committee(directories: Sequence[Path]) -> DealtCommittee:
         member.certify()
     _exchange(members, Phase.CERTIFICATE)
     results = [member.result for member in members.values() if member.result is not None]
-    return DealtCommittee(tuple(result.share for result in results), results[0].proof_of_possession.to_bytes())
+    return DevnetCommittee(tuple(result.share for result in results), results[0].proof_of_possession.to_bytes())
 
 
 def _exchange(members: dict[Identifier, Participant], phase: Phase) -> None:
@@ -82,22 +79,6 @@ def _identity(directory: Path, identifier: int) -> TransportIdentity:
         return TransportIdentity.load(directory)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return TransportIdentity.generate(directory, f"sibyl member {identifier}", datetime.now(UTC))
-
-
-def deal_committee(members: int) -> DealtCommittee:
-    """A new group key with the design's quorum, from a dealer that sees all of it. FOR TESTS ALONE."""
-    threshold = quorum(members)
-    shares = deal(members, threshold, os.urandom)
-    key = shares[0].public.group_public_key
-    message = key_possession_hash(EPOCH, key.to_bytes()[1:], key.parity)
-    return DealtCommittee(shares, _sign_together(shares[:threshold], message))
-
-
-def _sign_together(shares: tuple[KeyShare, ...], message: bytes) -> bytes:
-    nonces = [commit(share, os.urandom(COMMIT_RANDOMNESS_BYTES)) for share in shares]
-    package = prepare(shares[0].public, message, [nonce.commitment for nonce in nonces])
-    signed = [sign(share, nonce, package) for share, nonce in zip(shares, nonces, strict=True)]
-    return aggregate(package, signed).to_bytes()
 
 
 def write_member(directory: Path, share: KeyShare, evm_key: bytes, solana_key: Keypair) -> TransportIdentity:

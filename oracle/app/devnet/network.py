@@ -37,7 +37,7 @@ from contracts.solana.build import build_programs
 from contracts.solana.deploy import deploy_program
 from oracle.app.devnet.chains import AnvilChain, SurfnetChain, start_anvil, start_surfnet
 from oracle.app.devnet.file import DevnetFile, EvmPart, NodePart, SolanaPart
-from oracle.app.devnet.keys import EPOCH, DealtCommittee, make_committee, write_member
+from oracle.app.devnet.keys import EPOCH, DevnetCommittee, make_committee, write_member
 from oracle.app.devnet.nodes import (
     NodeProcess,
     NodeSettings,
@@ -97,7 +97,7 @@ class Devnet:
 
     directory: Path
     model: ModelArtifacts
-    committee: DealtCommittee
+    committee: DevnetCommittee
     evm: AnvilChain
     evm_contracts: EvmDeployment
     evm_tokens: TokenDeployment
@@ -208,7 +208,7 @@ def _settings(
     contracts: EvmDeployment,
     solana: SurfnetChain,
     programs: SolanaDeployment,
-    committee: DealtCommittee,
+    committee: DevnetCommittee,
     model: ModelArtifacts,
     prove_takeover: float,
 ) -> NodeSettings:
@@ -231,7 +231,7 @@ def _settings(
 async def _deploy_evm(
     toolchain: Toolchain,
     chain: AnvilChain,
-    committee: DealtCommittee,
+    committee: DevnetCommittee,
     model: ModelArtifacts,
     peer: Endpoint,
     nodes: int,
@@ -278,7 +278,7 @@ async def _introduce(
     contracts: EvmDeployment,
     solana: SurfnetChain,
     programs: SolanaDeployment,
-    committee: DealtCommittee,
+    committee: DevnetCommittee,
     model: ModelArtifacts,
     progress: Progress,
 ) -> None:
