@@ -17,14 +17,15 @@ from rich.console import Console
 from bridges.evm.abi import account_of
 from bridges.evm.account import EvmAccount
 from bridges.evm.sender import Call, Sender
-from oracle.app.asking import DevnetUser, open_user
+from oracle.app.asking import EVM, SOLANA, DevnetUser, open_user
 from oracle.app.devnet.network import DevnetOptions, running_devnet
 from oracle.app.figures import Figure, figure, figures_table, write_figures
 from oracle.app.setup import run_setup
+from oracle.app.tokens import ETHER, open_tokens
 from oracle.app.toolchain import Toolchain
 from oracle.errors import ConfigError, SibylError, Transient
 from oracle.protocol.hashing import keccak256
-from oracle.protocol.types import Account
+from oracle.protocol.types import Account, Digest
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = "make bench"
@@ -47,6 +48,8 @@ async def run_bench(console: Console, output: Path, fresh_clone: bool) -> None:
     console.print("[dim]·[/] delivering messages of 64 bytes", highlight=False)
     async with running_devnet(toolchain, DevnetOptions()) as devnet, open_user(devnet.file(), devnet.model) as user:
         figures += await _messages(user)
+        console.print("[dim]·[/] sending tokens", highlight=False)
+        figures += await _tokens(user)
     figures.append(figure("EVM signature check, execution", await _signature_check(toolchain), COMMAND))
     figures.sort(key=lambda one: one.name)
     console.print()
@@ -132,9 +135,31 @@ def _taker() -> bytes:
 async def _message_cost(user: DevnetUser, recipient: Account, number: int) -> int:
     payload = keccak256(number.to_bytes(8)) * 2
     sent = await user.solana.send_message(user.evm_endpoint, recipient, payload)
+    return await _delivery_cost(user, sent.request_id)
+
+
+async def _tokens(user: DevnetUser) -> list[Figure]:
+    """Ether to Solana and back, each way more than once: the first opens the account, and only the later ones count."""
+    async with open_tokens(user) as tokens:
+        await tokens.follow(await tokens.register(ETHER), lambda _: None)
+        token = await tokens.token(ETHER)
+        costs: dict[str, list[int]] = {EVM: [], SOLANA: []}
+        for origin, to in ((EVM, SOLANA), (SOLANA, EVM)):
+            for _ in range(MESSAGES):
+                amount = 10 ** token.decimals(origin) // 100
+                digest = await tokens.send(token, origin, amount, tokens.address(to))
+                costs[to].append(await _delivery_cost(user, digest))
+    return [
+        figure("EVM attested token delivery, existing account, whole transaction", max(costs[EVM][1:]), COMMAND),
+        figure("Solana token delivery, existing account", max(costs[SOLANA][1:]), COMMAND),
+    ]
+
+
+async def _delivery_cost(user: DevnetUser, digest: Digest) -> int:
+    """What the delivery of a message cost, as the node that made it tells."""
     async with asyncio.timeout(DELIVERY_SECONDS):
         while True:
-            for report in await user.node_reports(sent.request_id):
+            for report in await user.node_reports(digest):
                 for item in report["deliverables"]:
                     if item["receipt"] is not None:
                         return int(item["receipt"]["cost"])

@@ -33,6 +33,8 @@ devnet_app = typer.Typer(
 model_app = typer.Typer(help="Models that this machine has compiled.", no_args_is_help=True)
 token_app = typer.Typer(help="Tokens of the running devnet's bridge.", no_args_is_help=True)
 bridge_app = typer.Typer(help="The running devnet's token bridge.", no_args_is_help=True)
+transfer_app = typer.Typer()
+app.add_typer(transfer_app, name="transfer")
 app.add_typer(token_app, name="token")
 app.add_typer(bridge_app, name="bridge")
 app.add_typer(node_app, name="node")
@@ -240,9 +242,10 @@ def request(
     _run(run_request(console, model, input_file, (origin, to, policy), deadline))
 
 
-@app.command()
+@transfer_app.callback(invoke_without_command=True)
 def transfer(
-    amount: Annotated[str, typer.Option(help="How much, in whole tokens: 1.5")],
+    context: typer.Context,
+    amount: Annotated[str | None, typer.Option(help="How much, in whole tokens: 1.5", show_default=False)] = None,
     token: Annotated[
         str, typer.Option(help="ether, sol, a symbol, an ERC-20's address or a mint; registered (see `sibyl token`).")
     ] = "ether",  # noqa: S107 - a token to send, no secret
@@ -256,11 +259,15 @@ def transfer(
     """Send tokens across on the running devnet, and show the way: observed, attested, delivered, final."""
     from oracle.app.token_commands import run_transfer
 
+    if context.invoked_subcommand is not None:
+        return
+    if amount is None:
+        raise ConfigError("Say how much to send, as --amount 1.5; or follow a transfer with: sibyl transfer status ID")
     _quiet_logs()
     _run(run_transfer(console, token, amount, (origin, to), recipient, wait_final))
 
 
-@app.command("transfer-status")
+@transfer_app.command("status")
 def transfer_status(
     digest: Annotated[str, typer.Argument(help="The transfer's id, as `sibyl transfer` printed it.")],
 ) -> None:

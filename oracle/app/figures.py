@@ -27,6 +27,8 @@ BOUNDS: dict[str, Bound] = {
     "Solana delivery, transactions": Bound(1, "transactions"),
     "Solana delivery": Bound(60_000, "CU"),
     "Solana program": Bound(60 * 1024, "bytes"),
+    "EVM attested token delivery, existing account, whole transaction": Bound(130_000, "gas"),
+    "Solana token delivery, existing account": Bound(120_000, "CU"),
     "Request to delivered, beyond finality and proving (median)": Bound(2.0, "s"),
     "Node resident memory, workers included (largest)": Bound(300.0, "MB"),
     "Second demo, all cached": Bound(60.0, "s"),

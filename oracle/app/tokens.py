@@ -150,7 +150,7 @@ class TokenUser:
             await asyncio.sleep(POLL_SECONDS)
         raise Transient(
             f"The message 0x{digest.hex()} was not {until} within {timeout:g} s; it is {seen or 'not seen yet'}. "
-            "Follow it with: sibyl transfer-status"
+            "Follow it with: sibyl transfer status ID"
         )
 
     async def balance(self, token: Token, chain: str) -> int:
