@@ -68,11 +68,7 @@ fn entry(err: Own) sibyl.errors.Entry {
 pub fn report(err: Error) u64 {
     @branchHint(.cold);
     return switch (err) {
-        error.WrongBridge, error.WrongToken, error.WrongMint, error.WrongTokenProgram, error.WrongVault, error.WrongTokenAccount,
-        error.NotAssociated, error.UnsafeMint, error.UnsupportedDecimals, error.InvalidTransfer, error.InvalidRegistration,
-        error.WrongOrigin, error.AmountTooSmall, error.AmountTooLarge, error.OverLimit, error.UnderLimit, error.OverCap,
-        error.Paused, error.NotGuardian, error.NotReleasable, error.NotExact, error.InsufficientLocked, error.ForbiddenRecipient,
-        error.WrappedMint, error.InsufficientTokens => |own| reportOwn(own),
+        error.WrongBridge, error.WrongToken, error.WrongMint, error.WrongTokenProgram, error.WrongVault, error.WrongTokenAccount, error.NotAssociated, error.UnsafeMint, error.UnsupportedDecimals, error.InvalidTransfer, error.InvalidRegistration, error.WrongOrigin, error.AmountTooSmall, error.AmountTooLarge, error.OverLimit, error.UnderLimit, error.OverCap, error.Paused, error.NotGuardian, error.NotReleasable, error.NotExact, error.InsufficientLocked, error.ForbiddenRecipient, error.WrappedMint, error.InsufficientTokens => |own| reportOwn(own),
         else => |other| sibyl.errors.report(other),
     };
 }
