@@ -267,7 +267,7 @@ async def test_running__child_ends_by_itself__watcher_signals_nobody(tmp_path: P
 
 
 PARENT = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from oracle.app.devnet.chains import start_anvil, start_surfnet
 from oracle.app.toolchain import ensure_toolchain
@@ -279,6 +279,8 @@ async def main():
         print(f'{{"pids": [{evm.pid}, {solana.pid}]}}', flush=True)
         await asyncio.sleep(60)
 
+# A shell starts background jobs with SIGINT ignored, and what they start inherits that: take it as in a terminal.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 asyncio.run(main())
 """
 
@@ -289,11 +291,16 @@ async def test_chains__parent_dies__nothing_is_left(number: signal.Signals, tmp_
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PARENT, str(tmp_path), cwd=ROOT, env=environment, stdout=PIPE, stderr=DEVNULL
     )
-    assert parent.stdout is not None
-    pids = json.loads(await asyncio.wait_for(parent.stdout.readline(), 30))["pids"]
-    assert all(psutil.pid_exists(pid) for pid in pids)
-    parent.send_signal(number)
-    await asyncio.wait_for(parent.wait(), 15)
+    try:
+        assert parent.stdout is not None
+        pids = json.loads(await asyncio.wait_for(parent.stdout.readline(), 30))["pids"]
+        assert all(psutil.pid_exists(pid) for pid in pids)
+        parent.send_signal(number)
+        await asyncio.wait_for(parent.wait(), 15)
+    finally:
+        if parent.returncode is None:
+            parent.kill()
+            await parent.wait()
     for pid in pids:
         assert await gone(pid)
 
