@@ -282,6 +282,12 @@ class SolanaClient:
         answer = await self._call("getSignaturesForAddress", [str(key), config], _ACTIVITY)
         return answer[0].slot if answer else None
 
+    async def activity(self, key: Pubkey) -> int:
+        """How many transactions named an account, of the newest 1,000, failed ones included."""
+        config = {"commitment": "confirmed", "limit": 1000}
+        found = await self._call("getSignaturesForAddress", [str(key), config], _ACTIVITY)
+        return len(found)
+
     async def healthy(self) -> bool:
         """Whether the endpoint says that it keeps up with the cluster."""
         try:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from circuits.prover import LocalProver
 from contracts.solana.build import build_programs
-from oracle.app.asking import EVM, open_user
+from oracle.app.asking import EVM, DevnetUser, open_user
 from oracle.app.demo.lies import Liar, Refusal
 from oracle.app.demo.report import agreed, as_json, demo_figures, print_report, rows
 from oracle.app.demo.requests import Answered, ask_all, cases
@@ -40,11 +40,14 @@ async def run_demo(console: Console, keep: Path | None) -> dict[str, object]:
             heldout = devnet.model.heldout()
             console.rule("Questions", align="left")
             answered = await ask_all(user, prover, cases(heldout), tell)
+            transactions = await _solana_transactions(user, answered)
             console.rule("Lies", align="left")
             refusals = await _lies(Liar(devnet, user), answered, prover, tell)
             console.rule("Tokens", align="left")
             holdings = await round_trip(tokens, tell)
-            figures = demo_figures(answered, _largest_node_mb(devnet), build_programs().sibyl_so.stat().st_size)
+            figures = demo_figures(
+                answered, transactions, _largest_node_mb(devnet), build_programs().sibyl_so.stat().st_size
+            )
     ok = agreed(answered, devnet.model) and len(refusals) >= 4
     deliveries = rows(answered, devnet.model)
     print_report(console, deliveries, refusals, figures)
@@ -74,6 +77,13 @@ async def _lies(
     refusals += await liar.wrong_chain(first)
     refusals += await liar.wrong_chain_on_solana(second)
     return refusals
+
+
+async def _solana_transactions(user: DevnetUser, answered: list[Answered]) -> int:
+    """Transactions that touched the replay bitmaps of the answers: every delivery does, and nothing else."""
+    at = user.solana.addresses
+    bitmaps = {at.replay(one.asked.request.origin, one.asked.request.sequence).address for one in answered}
+    return sum([await user.solana_client.activity(bitmap) for bitmap in bitmaps])
 
 
 def _largest_node_mb(devnet: Devnet) -> float:
