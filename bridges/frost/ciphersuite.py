@@ -19,6 +19,7 @@ NONCE_RANDOMNESS_BYTES: Final = 32
 
 _BLOCK: Final = 64  # SHA-256 input block, s_in_bytes of RFC 9380
 _DIGEST: Final = 32
+_UNIFORM_TAIL: Final = UNIFORM_BYTES.to_bytes(2, "big") + b"\x00"
 
 
 def expand_message_xmd(parts: Iterable[bytes | bytearray | memoryview], dst: bytes, length: int) -> bytearray:
@@ -51,7 +52,13 @@ def expand_message_xmd(parts: Iterable[bytes | bytearray | memoryview], dst: byt
 
 def hash_to_scalar(message: bytes, tag: bytes) -> Scalar:
     """RFC 9380 hash_to_field with m = 1, count = 1, modulo the group's order. For public messages."""
-    return Scalar(int.from_bytes(expand_message_xmd((message,), CONTEXT + tag, UNIFORM_BYTES), "big") % ORDER)
+    dst_prime = CONTEXT + tag + bytes([len(CONTEXT) + len(tag)])
+    # expand_message_xmd written out for its two blocks: a session of t signers hashes t binding factors, and nothing here is secret.
+    b0 = hashlib.sha256(bytes(_BLOCK) + message + _UNIFORM_TAIL + dst_prime).digest()
+    b1 = hashlib.sha256(b0 + b"\x01" + dst_prime).digest()
+    mixed = (int.from_bytes(b0, "big") ^ int.from_bytes(b1, "big")).to_bytes(_DIGEST, "big")
+    b2 = hashlib.sha256(mixed + b"\x02" + dst_prime).digest()
+    return Scalar(int.from_bytes((b1 + b2)[:UNIFORM_BYTES], "big") % ORDER)
 
 
 def h1(message: bytes) -> Scalar:

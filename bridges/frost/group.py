@@ -9,7 +9,7 @@ Does not protect against a debugger, a core dump, or copies that a caller makes 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Never, NewType
 
 from coincurve import GLOBAL_CONTEXT
@@ -38,6 +38,7 @@ MAX_PARTICIPANTS: Final = 1000
 _HALF: Final = UNIFORM_BYTES // 2
 _TWO_192: Final = (1 << (8 * _HALF)).to_bytes(SCALAR_BYTES, "big")
 _CTX: Final = GLOBAL_CONTEXT.ctx
+_KEY_BYTES: Final[int] = ffi.sizeof("secp256k1_pubkey")
 
 
 def identifier(value: int) -> Identifier:
@@ -73,12 +74,17 @@ def wipe_fresh_bytes(data: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A public group element other than the identity, held in its 33-byte compressed form."""
+    """A public group element other than the identity, held in its 33-byte compressed form.
+
+    Bytes from outside are parsed, and with that checked, exactly once: the library's own form is kept beside them, is never changed,
+    and takes no part in comparisons. What the library computed is on the curve by construction and is not parsed again.
+    """
 
     encoded: bytes
+    _key: object = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _parse(self.encoded)
+        object.__setattr__(self, "_key", _parse(self.encoded))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Point:
@@ -92,20 +98,32 @@ class Point:
     def coordinates(self) -> tuple[int, int]:
         """Affine (x, y)."""
         out, size = ffi.new("unsigned char[65]"), ffi.new("size_t *", 65)
-        lib.secp256k1_ec_pubkey_serialize(_CTX, out, size, _parse(self.encoded), lib.SECP256K1_EC_UNCOMPRESSED)
+        lib.secp256k1_ec_pubkey_serialize(_CTX, out, size, self._key, lib.SECP256K1_EC_UNCOMPRESSED)
         raw = bytes(ffi.buffer(out))
         return int.from_bytes(raw[1:33], "big"), int.from_bytes(raw[33:], "big")
 
     def times(self, factor: Scalar) -> Point:
         """factor·self in variable time. Raises GroupError if factor is 0."""
-        key = _parse(self.encoded)
+        key = self._copied()
         if not lib.secp256k1_ec_pubkey_tweak_mul(_CTX, key, scalar_to_bytes(factor)):
             raise GroupError("The product of a point and zero has no encoding.")
-        return _serialised(key)
+        return _computed(key)
 
     def negated(self) -> Point:
         """-self."""
-        return Point(bytes([self.encoded[0] ^ 1]) + self.encoded[1:])
+        key = self._copied()
+        lib.secp256k1_ec_pubkey_negate(_CTX, key)
+        return _computed(key)
+
+    def _copied(self) -> object:
+        """The library's form for an operation that works in place: a point itself never changes."""
+        key = ffi.new("secp256k1_pubkey *")
+        ffi.memmove(key, self._key, _KEY_BYTES)
+        return key  # type: ignore[no-any-return,unused-ignore]  # a cffi pointer has no static type
+
+    def __reduce__(self) -> tuple[type[Point], tuple[bytes]]:
+        # Whoever unpickles or copies it parses, and with that checks, again: a pointer is worth nothing elsewhere.
+        return Point, (self.encoded,)
 
 
 def base_times(factor: Scalar) -> Point:
@@ -113,17 +131,16 @@ def base_times(factor: Scalar) -> Point:
     key = ffi.new("secp256k1_pubkey *")
     if not lib.secp256k1_ec_pubkey_create(_CTX, key, scalar_to_bytes(factor)):
         raise GroupError("The product of the base point and zero has no encoding.")
-    return _serialised(key)
+    return _computed(key)
 
 
 def point_sum(points: Sequence[Point]) -> Point:
     """Sum of one or more points. Raises GroupError if it is the identity."""
-    keys = [_parse(point.encoded) for point in points]
     out = ffi.new("secp256k1_pubkey *")
-    pointers = ffi.new("secp256k1_pubkey *[]", keys)
-    if not keys or not lib.secp256k1_ec_pubkey_combine(_CTX, out, pointers, len(keys)):
+    pointers = ffi.new("secp256k1_pubkey *[]", [point._key for point in points])
+    if not points or not lib.secp256k1_ec_pubkey_combine(_CTX, out, pointers, len(points)):
         raise GroupError("The sum of these points is the identity, which has no encoding.")
-    return _serialised(out)
+    return _computed(out)
 
 
 class SecretScalar:
@@ -183,7 +200,7 @@ class SecretScalar:
         key = ffi.new("secp256k1_pubkey *")
         if not lib.secp256k1_ec_pubkey_create(_CTX, key, self._buffer):
             raise GroupError("A secret scalar of zero has no public point.")
-        return _serialised(key)
+        return _computed(key)
 
     def view(self) -> memoryview:
         """The live 32 bytes, for a hash to read; it shows zeros after `wipe`."""
@@ -235,7 +252,11 @@ def _parse(encoded: bytes) -> object:
     return key  # type: ignore[no-any-return,unused-ignore]  # a cffi pointer has no static type
 
 
-def _serialised(key: object) -> Point:
+def _computed(key: object) -> Point:
+    """A point that the library computed: it checked that, so its bytes need no parsing."""
     out, size = ffi.new("unsigned char[33]"), ffi.new("size_t *", POINT_BYTES)
     lib.secp256k1_ec_pubkey_serialize(_CTX, out, size, key, lib.SECP256K1_EC_COMPRESSED)
-    return Point(bytes(ffi.buffer(out)))
+    point = object.__new__(Point)
+    object.__setattr__(point, "encoded", bytes(ffi.buffer(out)))
+    object.__setattr__(point, "_key", key)
+    return point

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from bridges.frost.ciphersuite import expand_message_xmd
+from bridges.frost.ciphersuite import CONTEXT, expand_message_xmd, hash_to_scalar
 from bridges.frost.errors import DecodeError, GroupError
 from bridges.frost.group import (
     FIELD,
@@ -144,6 +144,39 @@ def test_point__arithmetic__is_a_group() -> None:
         g.times(Scalar(0))
     with pytest.raises(GroupError):
         base_times(Scalar(0))
+
+
+def test_point__after_arithmetic__is_unchanged_and_results_equal_their_parsed_bytes() -> None:
+    point, other = base_times(Scalar(7)), Point.from_bytes(base_times(Scalar(9)).encoded)
+    before = point.encoded
+    results = [point.times(Scalar(5)), point.negated(), point_sum([point, other]), secret(11).public_point()]
+    results += [result.times(Scalar(3)) for result in results]
+    for result in results:
+        parsed = Point.from_bytes(result.encoded)
+        assert (parsed, hash(parsed), parsed.coordinates()) == (result, hash(result), result.coordinates())
+        assert parsed.times(Scalar(2)) == result.times(Scalar(2)) == point_sum([result, parsed])
+    again = Point.from_bytes(before)
+    assert point.encoded == before
+    assert point.coordinates() == again.coordinates()
+    assert point_sum([point, other]) == point_sum([again, other]) == base_times(Scalar(16))
+    assert "cdata" not in repr(point)
+
+
+def test_point__pickled_or_copied__is_parsed_again() -> None:
+    point = base_times(Scalar(7))
+    for twin in (pickle.loads(pickle.dumps(point)), copy.deepcopy(point)):  # noqa: S301  # our own bytes
+        assert twin == point
+        assert twin.times(Scalar(2)) == point.times(Scalar(2))
+    forged = pickle.dumps(point).replace(point.encoded, b"\x02" + (5).to_bytes(32, "big"))
+    with pytest.raises(DecodeError):
+        pickle.loads(forged)  # noqa: S301  # our own bytes, one point exchanged for none
+
+
+@pytest.mark.parametrize("message", [b"", b"abc", bytes(129), b"x" * 6700])
+@pytest.mark.parametrize("tag", [b"rho", b"chal", b"dkg"])
+def test_hash_to_scalar__any_message__is_expand_message_xmd_reduced(message: bytes, tag: bytes) -> None:
+    expanded = expand_message_xmd((message,), CONTEXT + tag, 48)
+    assert hash_to_scalar(message, tag) == int.from_bytes(expanded, "big") % ORDER
 
 
 @pytest.mark.parametrize("value", [0, -1, 1001])
