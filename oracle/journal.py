@@ -13,7 +13,20 @@ from pathlib import Path
 from typing import Final, TypedDict
 
 from oracle.errors import JournalError
-from oracle.pipeline import Attested, Confirmed, Delivered, Event, Expired, Inferred, Millis, Observed, Proved, Vanished
+from oracle.pipeline import (
+    Approved,
+    Attested,
+    Confirmed,
+    Delivered,
+    Event,
+    Expired,
+    Inferred,
+    Lapsed,
+    Millis,
+    Observed,
+    Proved,
+    Vanished,
+)
 from oracle.ports import Cursor, GroupAttestation
 from oracle.protocol.errors import ProtocolError
 from oracle.protocol.hashing import keccak256
@@ -63,7 +76,7 @@ def _encode(event: Event) -> _Row:
             row["digests"] = [digest.hex() for digest in attestation.digests]
         case Delivered(digest=digest) | Confirmed(digest=digest) | Vanished(digest=digest):
             row["digest"] = digest.hex()
-        case Expired():
+        case Expired() | Approved() | Lapsed():
             pass
     return row
 
@@ -87,6 +100,8 @@ _DECODERS: Final[dict[str, Callable[[Digest, Millis, _Row], Event]]] = {
     "Confirmed": lambda work, at, row: Confirmed(work, _digest(row), at),
     "Vanished": lambda work, at, row: Vanished(work, _digest(row), at),
     "Expired": lambda work, at, row: Expired(work, at),
+    "Approved": lambda work, at, row: Approved(work, at),
+    "Lapsed": lambda work, at, row: Lapsed(work, at),
 }
 
 

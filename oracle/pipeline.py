@@ -23,7 +23,14 @@ from oracle.errors import NotAuthorised
 from oracle.ports import GroupAttestation
 from oracle.protocol.errors import ProtocolError
 from oracle.protocol.hashing import batch_signing_hash
-from oracle.protocol.message import InferenceResult, Message, Outcome, result_messages
+from oracle.protocol.message import (
+    InferenceResult,
+    Message,
+    Outcome,
+    non_delivery_message,
+    result_messages,
+    rotation_messages,
+)
 from oracle.protocol.quorum import duty_order
 from oracle.protocol.types import Digest, Endpoint, Kind, Policy, Status
 
@@ -126,14 +133,31 @@ class Expired:
     at: Millis
 
 
-Event = Observed | Inferred | Proved | Attested | Delivered | Confirmed | Vanished | Expired
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """This node's operator holds the very key that a rotation brings: it took part in making it, or checked who did."""
+
+    work_id: Digest
+    at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """A user's message expired, and its destination, at a final state past the expiry, never took it. Its sender is to be told."""
+
+    work_id: Digest
+    at: Millis
+
+
+Event = Observed | Inferred | Proved | Approved | Attested | Delivered | Confirmed | Vanished | Lapsed | Expired
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """All that a node knows of one message.
 
-    `deliverables` are the messages that must reach destinations; this node signs or submits them from `ready_at` on.
+    `deliverables` are the messages that must reach destinations; this node signs or submits them from `ready_at` on. A lapsed work has one
+    deliverable: the non-delivery, for the sender.
     """
 
     message: Message
@@ -149,6 +173,7 @@ class Work:
     delivered: frozenset[Digest] = frozenset()
     confirmed: frozenset[Digest] = frozenset()
     expired: bool = False
+    lapsed: bool = False
 
     @property
     def stage(self) -> Stage:
@@ -213,6 +238,10 @@ def advance(work: Work | None, event: Event) -> Work:
             return replace(work, delivered=work.delivered | {digest}, confirmed=work.confirmed | {digest})
         case Vanished(digest=digest):
             return _vanished(work, digest)
+        case Approved():
+            return _approved(work, event)
+        case Lapsed():
+            return _lapsed(work, event)
         case Expired():
             return work if work.expired else replace(work, expired=True)
 
@@ -227,7 +256,9 @@ def _observed(work: Work | None, event: Observed) -> Work:
         # Its results must be expressible, whatever the outcome: a remote on the origin's own chain is refused here, once.
         result_messages(message, Outcome(Status.UNKNOWN_MODEL))
         return Work(message, event.at)
-    raise IllegalTransition("Results are made by the committee; no gateway posts them.")
+    if message.kind is Kind.ROTATION:
+        return Work(message, event.at, deliverables={post.digest: post for post in rotation_messages(message)})
+    raise IllegalTransition("Results and non-deliveries are made by the committee; no gateway posts them.")
 
 
 def _inferred(work: Work, event: Inferred) -> Work:
@@ -248,6 +279,25 @@ def _proved(work: Work, event: Proved) -> Work:
     if work.proof_id is not None:
         return work  # proofs are randomised: a second one of the same statement adds nothing
     return replace(work, proof_id=event.proof_id, prover=event.prover, ready_at=event.at)
+
+
+def _approved(work: Work, event: Approved) -> Work:
+    if work.message.kind is not Kind.ROTATION:
+        raise IllegalTransition("Only a rotation is approved.")
+    return work if work.ready_at is not None else replace(work, ready_at=event.at)
+
+
+def _lapsed(work: Work, event: Lapsed) -> Work:
+    if work.lapsed:
+        return work
+    message = work.message
+    if message.kind is not Kind.MESSAGE or not message.expiry:
+        raise IllegalTransition("Only a message with an expiry lapses.")
+    if work.confirmed:
+        raise IllegalTransition("What is final on its destination does not lapse.")
+    notice = non_delivery_message(message)
+    # The message's own digest is no deliverable from here on, so this node never signs it again.
+    return Work(message, work.observed_at, deliverables={notice.digest: notice}, ready_at=event.at, lapsed=True)
 
 
 def _attested(work: Work, event: Attested) -> Work:
@@ -314,13 +364,27 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Approve:
+    """Look whether the operator holds the key that a rotation brings."""
+
+    work_id: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Lapse:
+    """Ask the destination whether a message that expired can never arrive any more."""
+
+    work_id: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class Expire:
     """Close the work."""
 
     work_id: Digest
 
 
-Effect = Infer | Prove | Sign | Submit | Check | Expire
+Effect = Infer | Prove | Approve | Sign | Submit | Check | Lapse | Expire
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,11 +424,13 @@ def due(work: Work, member: Member, now: Millis) -> Iterator[Effect]:
     if work.finished:
         return
     work_id = work.message.digest
-    expiry = work.message.expiry * 1000
-    if expiry and now > expiry + member.takeover.expiry_grace:
+    expiry = 0 if work.lapsed else work.message.expiry * 1000
+    open_for_delivery = not expiry or now <= expiry
+    if not open_for_delivery and _may_lapse(work, member):
+        yield Lapse(work_id)
+    elif expiry and now > expiry + member.takeover.expiry_grace:
         yield Expire(work_id)
         return
-    open_for_delivery = not expiry or now <= expiry
     # What others delivered needs no proof and no signature any more; what is delivered is only watched until it is final.
     if open_for_delivery and (not work.deliverables or work.deliverables.keys() - work.delivered):
         yield from _due_before_delivery(work, work_id, member, now)
@@ -376,10 +442,17 @@ def due(work: Work, member: Member, now: Millis) -> Iterator[Effect]:
         yield Check(work_id, digest)
 
 
+def _may_lapse(work: Work, member: Member) -> bool:
+    """A user's message is never just given up: it arrived, or its sender is told that it did not."""
+    return work.message.kind is Kind.MESSAGE and work.message.destination in member.destinations
+
+
 def _due_before_delivery(work: Work, work_id: Digest, member: Member, now: Millis) -> Iterator[Effect]:
     patience = member.takeover
     if work.message.kind is Kind.INFERENCE_REQUEST and work.outcome is None:
         yield Infer(work_id)
+    elif work.ready_at is None and work.message.kind is Kind.ROTATION:
+        yield Approve(work_id)
     elif work.ready_at is None:
         if now >= (work.inferred_at or 0) + _rank(member, work_id, "prove") * patience.prove:
             yield Prove(work_id)
@@ -453,14 +526,14 @@ class Pipeline:
             work = self.owner(digest)
             if work is None:
                 raise NotAuthorised(f"This node has not reached a message with digest 0x{digest.hex()[:16]}….")
+            name = f"0x{digest.hex()[:16]}…"
             if work.ready_at is None:
-                raise NotAuthorised(
-                    f"This node has not yet checked the proof behind the digest 0x{digest.hex()[:16]}…."
-                )
+                what = "approved the key" if work.message.kind is Kind.ROTATION else "checked the proof"
+                raise NotAuthorised(f"This node has not yet {what} behind the digest {name}.")
             if digest not in work.to_sign:
-                raise NotAuthorised(
-                    f"The message with digest 0x{digest.hex()[:16]}… is carried by its proof, not by a signature."
-                )
-            if work.expired or (work.message.expiry and now > work.message.expiry * 1000):
-                raise NotAuthorised(f"The message with digest 0x{digest.hex()[:16]}… has expired.")
+                why = "expired undelivered" if work.lapsed else "is carried by its proof, not by a signature"
+                raise NotAuthorised(f"The message with digest {name} {why}.")
+            expiry = work.deliverables[digest].expiry
+            if work.expired or (expiry and now > expiry * 1000):
+                raise NotAuthorised(f"The message with digest {name} has expired.")
         return batch_signing_hash(batch)

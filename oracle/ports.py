@@ -91,6 +91,12 @@ class ChainSubmitter(Protocol):
     async def state(self, message: Message) -> DeliveryState:
         """Whether `message` was delivered, and whether that is final. Raises Transient."""
 
+    async def lapsed(self, message: Message) -> bool:
+        """Whether `message` can never be delivered any more: at a final state whose clock is past its expiry it was not delivered.
+
+        False whenever that is not sure. Raises Transient.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:

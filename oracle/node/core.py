@@ -62,6 +62,14 @@ class EventLog(Protocol):
         """Release it."""
 
 
+async def _approves_nothing(rotation: Message) -> bool:
+    return False
+
+
+def _no_objection(message: Message) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The node's ways to the world; `readers` with the seconds to rest when there was nothing new."""
@@ -73,6 +81,10 @@ class Ports:
     prover: Prover
     committee: SigningCommittee
     peers: Peers
+    approves: Callable[[Message], Awaitable[bool]] = field(default=_approves_nothing)
+    """Whether the operator holds the very key that a rotation brings."""
+    objection: Callable[[Message], str | None] = field(default=_no_objection)
+    """Why a message must not be signed now, as a sentence; None when nothing speaks against it. Asked before each signature share."""
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,6 +17,8 @@ from oracle.node.gossip import (
     encode_attestation,
 )
 from oracle.pipeline import (
+    Approve,
+    Approved,
     Attested,
     Check,
     Confirmed,
@@ -25,6 +28,8 @@ from oracle.pipeline import (
     Expired,
     Infer,
     Inferred,
+    Lapse,
+    Lapsed,
     Prove,
     Proved,
     Sign,
@@ -80,6 +85,10 @@ class Duties:
                 return await self._submit(work, digest)
             case Check(digest=digest):
                 return await self._check(work, digest)
+            case Approve():
+                return await self._approve(work)
+            case Lapse():
+                return await self._lapse(work)
             case Expire(work_id=work_id):
                 await self._node.record(Expired(work_id, self._node.clock()))
                 return True
@@ -181,6 +190,22 @@ class Duties:
             await self._watch_absence(work, digest)
         return False
 
+    async def _approve(self, work: Work) -> bool:
+        """The operator brings the key by a ceremony, some time before or after the chain announces it."""
+        node = self._node
+        if not await node.ports.approves(work.message):
+            return False
+        await node.record(Approved(work.message.digest, node.clock()))
+        return True
+
+    async def _lapse(self, work: Work) -> bool:
+        node, message = self._node, work.message
+        if not await node.ports.submitters[message.destination].lapsed(message):
+            return False
+        log.info("expired undelivered", request=message.digest.hex()[:16], chain=str(message.destination.chain))
+        await node.record(Lapsed(message.digest, node.clock()))
+        return True
+
     async def _watch_absence(self, work: Work, digest: Digest) -> None:
         """A delivery that its destination has not known for a while was reorganised away; for a moment, an endpoint may just be behind."""
         since = self._absent_since.setdefault(digest, time.monotonic())
@@ -199,11 +224,21 @@ class Duties:
             # The coordinator is a moment ahead of this node's own check of the proof.
             await node.wait_for(owner.message.digest, lambda work: work.ready_at is not None, SIGN_PATIENCE_SECONDS)
         try:
+            self._object(digests)
             return node.pipeline.authorise(digests, node.clock())
         except NotAuthorised as error:
             node.metrics.refused_to_sign.inc()
             log.warning("refused to sign", error=str(error))
             raise
+
+    def _object(self, digests: Sequence[Digest]) -> None:
+        """Raises NotAuthorised when the node's safety rules forbid to sign one of the messages now."""
+        for digest in digests:
+            work = self._node.pipeline.owner(digest)
+            message = None if work is None else work.deliverables.get(digest)
+            objection = None if message is None else self._node.ports.objection(message)
+            if objection is not None:
+                raise NotAuthorised(objection)
 
     async def take_proof(self, peer: int, body: bytes) -> bytes:
         """A peer's proof: checked against this node's own inputs and outputs, then kept. Raises NotAuthorised when it does not hold."""

@@ -35,6 +35,10 @@ KIND_INFERENCE_REQUEST: Final = 2
 """Asks the committee; never delivered to a chain."""
 KIND_INFERENCE_RESULT: Final = 3
 """The committee's answer to an inference request."""
+KIND_NON_DELIVERY: Final = 4
+"""The committee's word to a message's sender that it expired undelivered and never will be delivered."""
+KIND_ROTATION: Final = 5
+"""A new group key for the next committee epoch, signed under the old one."""
 
 # policy
 POLICY_ATTESTED: Final = 1
@@ -79,6 +83,10 @@ MAX_OUTPUTS: Final = 64
 """Quantised outputs in one result."""
 MAX_REMOTES: Final = 4
 """Further destinations of one request, beside its origin."""
+MAX_MEMBERS: Final = 256
+"""Members of a committee."""
+MIN_MEMBERS: Final = 4
+"""Fewest members of a committee that a rotation may bring."""
 MAX_SCALE: Final = 30
 """Largest fixed-point scale, in bits after the point."""
 
@@ -147,6 +155,10 @@ INSTRUCTION_CLOSE_OUTBOX: Final = 8
 """Gives an answered or expired outbox account's rent back to the sender."""
 INSTRUCTION_REFUND: Final = 9
 """After the deadline: fee and rent of an unanswered request to the requester."""
+INSTRUCTION_ROTATE: Final = 10
+"""Anyone: takes a delivered rotation and creates the next committee epoch, which begins after the delay."""
+INSTRUCTION_VETO: Final = 11
+"""Authority: removes an epoch that has not begun."""
 
 # solana_replay
 REPLAY_WINDOW: Final = 1024
@@ -164,6 +176,9 @@ TOKENS_SEED_VAULT: Final = b"vault"
 """[vault, mint]: the token account that holds what is locked of a native token."""
 TOKENS_SEED_QUEUED: Final = b"queued"
 """[queued, digest]: an inbound transfer over the limit."""
+TOKENS_SEED_SCHEDULED: Final = b"scheduled"
+"""[scheduled, keccak256 of the instruction's data and of the addresses it acts on]: an announced act of
+governance."""
 
 # solana_tokens_account
 TOKENS_ACCOUNT_BRIDGE: Final = 1
@@ -172,6 +187,8 @@ TOKENS_ACCOUNT_TOKEN: Final = 2
 """First byte of a token's account."""
 TOKENS_ACCOUNT_QUEUED: Final = 3
 """First byte of a queued transfer's account."""
+TOKENS_ACCOUNT_SCHEDULED: Final = 4
+"""First byte of an announced act of governance."""
 
 # solana_tokens_kind
 TOKENS_KIND_NATIVE: Final = 1
@@ -190,6 +207,18 @@ TOKENS_MAX_SYMBOL: Final = 10
 """Bytes of a registered token's symbol."""
 
 # solana_tokens_amounts
+TOKENS_DEFAULT_LIFETIME: Final = 86400
+"""Seconds until a transfer expires whose sender names no expiry."""
+TOKENS_MAX_LIFETIME: Final = 2592000
+"""Most seconds from a transfer to its expiry (30 days)."""
+TOKENS_CLOSE_DELAY: Final = 2592000
+"""Seconds after a transfer's expiry from which its outbox account may be closed (30 days)."""
+TOKENS_EXIT_PAUSE: Final = 604800
+"""Seconds (7 days) that a token must have been paused without break before an emergency exit."""
+TOKENS_EXIT_PERIOD: Final = 86400
+"""Seconds of one period of an emergency exit."""
+TOKENS_EXIT_SHARE: Final = 10
+"""An emergency exit takes at most 1/this of what was locked at the period's begin, once a period."""
 TOKENS_UNLIMITED: Final = 18446744073709551615
 """A bucket's capacity, or a cap, that limits nothing."""
 
@@ -214,6 +243,18 @@ TOKENS_INSTRUCTION_ENQUEUE: Final = 8
 """Anyone: moves one delivered transfer that is over the inbound limit into the queue."""
 TOKENS_INSTRUCTION_RELEASE: Final = 9
 """Anyone: pays a queued transfer out after the delay."""
+TOKENS_INSTRUCTION_REFUND: Final = 10
+"""Anyone: takes a delivered non-delivery of a transfer of this program and gives the tokens back to their
+sender."""
+TOKENS_INSTRUCTION_SCHEDULE: Final = 11
+"""Authority: announces an unpause, new limits or an emergency exit, to be carried out after the governance
+delay."""
+TOKENS_INSTRUCTION_CANCEL: Final = 12
+"""Authority or guardian: takes back what was announced."""
+TOKENS_INSTRUCTION_EMERGENCY_EXIT: Final = 13
+"""Authority: takes a bounded part of a paused native token's vault, after the delay."""
+TOKENS_INSTRUCTION_CLOSE_SENT: Final = 14
+"""Anyone: closes the outbox account of a transfer long past its expiry; the rent goes to its sender."""
 
 # layout body: The signed body of a message: this header, then the payload and nothing after it. Integers
 # big-endian.
@@ -305,6 +346,51 @@ RESULT_OUTPUT_COUNT_OFFSET: Final = 167
 RESULT_SIZE: Final = 168
 """Payload of KIND_INFERENCE_RESULT: this header, then `output_count` outputs (int64 each)."""
 
+# layout non_delivery: Payload of KIND_NON_DELIVERY: this header, then the payload of the message that
+# expired.
+NON_DELIVERY_DIGEST_OFFSET: Final = 0
+"""32 bytes: digest of the message that expired."""
+NON_DELIVERY_SIZE: Final = 32
+"""Payload of KIND_NON_DELIVERY: this header, then the payload of the message that expired."""
+
+# layout rotation: Payload of KIND_ROTATION: this header, then `member_count` operator numbers (1 byte each),
+# then `remote_count` rotation remotes.
+ROTATION_EPOCH_OFFSET: Final = 0
+"""4 bytes: the new committee epoch: the current one plus 1."""
+ROTATION_GROUP_KEY_X_OFFSET: Final = 4
+"""32 bytes: x of the new group public key."""
+ROTATION_GROUP_KEY_PARITY_OFFSET: Final = 36
+"""1 byte: parity of its y, 0 or 1."""
+ROTATION_PROOF_R_OFFSET: Final = 37
+"""33 bytes: R of the new key's proof of possession, SEC1 compressed."""
+ROTATION_PROOF_Z_OFFSET: Final = 70
+"""32 bytes: z of the new key's proof of possession."""
+ROTATION_OVERLAP_OFFSET: Final = 102
+"""4 bytes: seconds for which the old epoch is taken after the new one begins."""
+ROTATION_TRANSCRIPT_OFFSET: Final = 106
+"""32 bytes: transcript hash of the key generation that made the key."""
+ROTATION_THRESHOLD_OFFSET: Final = 138
+"""2 bytes: members needed to sign."""
+ROTATION_MEMBER_COUNT_OFFSET: Final = 140
+"""2 bytes: members of the new committee, MIN_MEMBERS to MAX_MEMBERS."""
+ROTATION_REMOTE_COUNT_OFFSET: Final = 142
+"""1 byte: number of remotes, at most MAX_REMOTES."""
+ROTATION_SIZE: Final = 143
+"""Payload of KIND_ROTATION: this header, then `member_count` operator numbers (1 byte each), then
+`remote_count` rotation remotes."""
+
+# layout rotation_remote: One further destination of a rotation.
+ROTATION_REMOTE_CHAIN_TYPE_OFFSET: Final = 0
+"""2 bytes: CHAIN_TYPE_*."""
+ROTATION_REMOTE_CHAIN_REFERENCE_OFFSET: Final = 2
+"""32 bytes: ERC-7930 chain reference, left-padded."""
+ROTATION_REMOTE_GATEWAY_OFFSET: Final = 34
+"""32 bytes: gateway on that chain, left-padded."""
+ROTATION_REMOTE_COMMITTEE_OFFSET: Final = 66
+"""32 bytes: account that keeps the group keys there (Solana: the program), left-padded."""
+ROTATION_REMOTE_SIZE: Final = 98
+"""One further destination of a rotation."""
+
 # layout config_account: Solana account [config].
 CONFIG_ACCOUNT_ACCOUNT_TYPE_OFFSET: Final = 0
 """1 byte: ACCOUNT_CONFIG."""
@@ -318,13 +404,17 @@ CONFIG_ACCOUNT_CURRENT_EPOCH_OFFSET: Final = 4
 """4 bytes: newest committee epoch, u32."""
 CONFIG_ACCOUNT_NEXT_SEQUENCE_OFFSET: Final = 8
 """8 bytes: sequence of the next post, u64, from 1."""
-CONFIG_ACCOUNT_AUTHORITY_OFFSET: Final = 16
+CONFIG_ACCOUNT_ACTIVATION_DELAY_OFFSET: Final = 16
+"""4 bytes: seconds between a rotation's arrival and its epoch's begin, u32."""
+CONFIG_ACCOUNT_RESERVED_2_OFFSET: Final = 20
+"""4 bytes: zero."""
+CONFIG_ACCOUNT_AUTHORITY_OFFSET: Final = 24
 """32 bytes: governance account."""
-CONFIG_ACCOUNT_TREASURY_OFFSET: Final = 48
+CONFIG_ACCOUNT_TREASURY_OFFSET: Final = 56
 """32 bytes: account that fees go to."""
-CONFIG_ACCOUNT_CHAIN_REFERENCE_OFFSET: Final = 80
+CONFIG_ACCOUNT_CHAIN_REFERENCE_OFFSET: Final = 88
 """32 bytes: genesis hash of this cluster."""
-CONFIG_ACCOUNT_SIZE: Final = 112
+CONFIG_ACCOUNT_SIZE: Final = 120
 """Solana account [config]."""
 
 # layout committee_account: Solana account [committee, epoch].
@@ -338,11 +428,13 @@ COMMITTEE_ACCOUNT_GROUP_KEY_PARITY_OFFSET: Final = 3
 """1 byte: parity of the group public key's y, 0 or 1."""
 COMMITTEE_ACCOUNT_EPOCH_OFFSET: Final = 4
 """4 bytes: u32."""
-COMMITTEE_ACCOUNT_VALID_UNTIL_OFFSET: Final = 8
+COMMITTEE_ACCOUNT_VALID_FROM_OFFSET: Final = 8
+"""8 bytes: first Unix second at which this epoch's signatures are taken, u64."""
+COMMITTEE_ACCOUNT_VALID_UNTIL_OFFSET: Final = 16
 """8 bytes: last Unix second at which this epoch's signatures are taken, u64; 0: no end."""
-COMMITTEE_ACCOUNT_GROUP_KEY_X_OFFSET: Final = 16
+COMMITTEE_ACCOUNT_GROUP_KEY_X_OFFSET: Final = 24
 """32 bytes: x of the group public key, big-endian."""
-COMMITTEE_ACCOUNT_SIZE: Final = 48
+COMMITTEE_ACCOUNT_SIZE: Final = 56
 """Solana account [committee, epoch]."""
 
 # layout model_account: Solana account [model, model id].
@@ -469,7 +561,9 @@ TOKENS_BRIDGE_ACCOUNT_SIBYL_OFFSET: Final = 8
 TOKENS_BRIDGE_ACCOUNT_ORIGIN_OFFSET: Final = 40
 """66 bytes: the EVM gateway: chain type (2, big-endian), chain reference (32), gateway (32), as in a body."""
 TOKENS_BRIDGE_ACCOUNT_RESERVED_OFFSET: Final = 106
-"""6 bytes: zero."""
+"""2 bytes: zero."""
+TOKENS_BRIDGE_ACCOUNT_GOVERNANCE_DELAY_OFFSET: Final = 108
+"""4 bytes: seconds between announcing and carrying out an act of governance, u32."""
 TOKENS_BRIDGE_ACCOUNT_ORIGIN_HASH_OFFSET: Final = 112
 """32 bytes: keccak256 of `origin`."""
 TOKENS_BRIDGE_ACCOUNT_CHAIN_REFERENCE_OFFSET: Final = 144
@@ -525,15 +619,21 @@ TOKENS_TOKEN_ACCOUNT_INBOUND_LEVEL_OFFSET: Final = 72
 """8 bytes: what the bucket held at `inbound_updated`, u64."""
 TOKENS_TOKEN_ACCOUNT_INBOUND_UPDATED_OFFSET: Final = 80
 """8 bytes: Unix seconds, u64."""
-TOKENS_TOKEN_ACCOUNT_MINT_OFFSET: Final = 88
+TOKENS_TOKEN_ACCOUNT_PAUSED_SINCE_OFFSET: Final = 88
+"""8 bytes: Unix seconds since which the token is paused without break, u64; 0: it is not."""
+TOKENS_TOKEN_ACCOUNT_EXIT_BEGIN_OFFSET: Final = 96
+"""8 bytes: Unix seconds at which the period of an emergency exit began, u64; 0: none."""
+TOKENS_TOKEN_ACCOUNT_EXIT_LEFT_OFFSET: Final = 104
+"""8 bytes: wire units that may still leave in that period, u64."""
+TOKENS_TOKEN_ACCOUNT_MINT_OFFSET: Final = 112
 """32 bytes: mint on this chain."""
-TOKENS_TOKEN_ACCOUNT_TOKEN_PROGRAM_OFFSET: Final = 120
+TOKENS_TOKEN_ACCOUNT_TOKEN_PROGRAM_OFFSET: Final = 144
 """32 bytes: SPL Token or Token-2022, which owns the mint."""
-TOKENS_TOKEN_ACCOUNT_EVM_BRIDGE_OFFSET: Final = 152
+TOKENS_TOKEN_ACCOUNT_EVM_BRIDGE_OFFSET: Final = 176
 """32 bytes: the one EVM contract that speaks for the token, left-padded."""
-TOKENS_TOKEN_ACCOUNT_NATIVE_TOKEN_OFFSET: Final = 184
+TOKENS_TOKEN_ACCOUNT_NATIVE_TOKEN_OFFSET: Final = 208
 """32 bytes: native token's account: the mint, or the padded ERC-20 address."""
-TOKENS_TOKEN_ACCOUNT_SIZE: Final = 216
+TOKENS_TOKEN_ACCOUNT_SIZE: Final = 240
 """Solana account [token, ...] of the token program. Amounts in wire units; a bucket is capacity, refill per
 second, level, time of the level."""
 
@@ -560,3 +660,21 @@ TOKENS_QUEUED_ACCOUNT_DIGEST_OFFSET: Final = 120
 """32 bytes: digest of the message."""
 TOKENS_QUEUED_ACCOUNT_SIZE: Final = 152
 """Solana account [queued, digest] of the token program."""
+
+# layout tokens_scheduled_account: Solana account [scheduled, operation] of the token program.
+TOKENS_SCHEDULED_ACCOUNT_ACCOUNT_TYPE_OFFSET: Final = 0
+"""1 byte: TOKENS_ACCOUNT_SCHEDULED."""
+TOKENS_SCHEDULED_ACCOUNT_LAYOUT_VERSION_OFFSET: Final = 1
+"""1 byte: ACCOUNT_LAYOUT_VERSION."""
+TOKENS_SCHEDULED_ACCOUNT_BUMP_OFFSET: Final = 2
+"""1 byte: PDA bump."""
+TOKENS_SCHEDULED_ACCOUNT_RESERVED_OFFSET: Final = 3
+"""5 bytes: zero."""
+TOKENS_SCHEDULED_ACCOUNT_READY_AT_OFFSET: Final = 8
+"""8 bytes: Unix seconds from which it may be carried out, u64."""
+TOKENS_SCHEDULED_ACCOUNT_PAYER_OFFSET: Final = 16
+"""32 bytes: who paid the rent and gets it back."""
+TOKENS_SCHEDULED_ACCOUNT_OPERATION_OFFSET: Final = 48
+"""32 bytes: what was announced."""
+TOKENS_SCHEDULED_ACCOUNT_SIZE: Final = 80
+"""Solana account [scheduled, operation] of the token program."""

@@ -1,4 +1,4 @@
-"""The one wire format: bodies of messages, and the payloads of requests and results (PROTOCOL.md §1, §3).
+"""The one wire format: bodies of messages, and the payloads of each kind that has one of its own (PROTOCOL.md §1, §3).
 
 Guarantees: decoding accepts exactly the bytes that encoding makes (strict lengths, known enumerations, no trailing bytes), raises only
 `DecodeError`, and `decode(encode(x)) == x`. It does not decide whether a message may be signed or delivered; that is the pipeline's and
@@ -6,17 +6,19 @@ the contracts' work.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from oracle.protocol import constants as c
 from oracle.protocol.errors import DecodeError, EncodeError
 from oracle.protocol.hashing import keccak256, message_digest
+from oracle.protocol.quorum import quorum
 from oracle.protocol.types import (
     WORD,
     Account,
     Chain,
     ChainType,
+    CommitteeEpoch,
     Digest,
     Endpoint,
     Kind,
@@ -31,6 +33,7 @@ from oracle.protocol.types import (
 T = TypeVar("T")
 INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
 _INT64 = 8
+_PROOF_OF_POSSESSION = c.ROTATION_OVERLAP_OFFSET - c.ROTATION_PROOF_R_OFFSET
 
 
 class _Reader:
@@ -368,3 +371,149 @@ def _result_for(request: Message, asked: InferenceRequest, outcome: Outcome, tar
         expiry=request.expiry,
         payload=payload.to_bytes(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class NonDelivery:
+    """Payload of a non-delivery (`[layout.non_delivery]`): which message expired, and what it said."""
+
+    digest: Digest
+    payload: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _word(self.digest, "digest")
+
+    def to_bytes(self) -> bytes:
+        """Payload bytes."""
+        return self.digest + self.payload
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> "NonDelivery":
+        """Decode strictly. Raises DecodeError."""
+        if len(payload) < c.NON_DELIVERY_SIZE:
+            raise DecodeError(f"A non-delivery has at least {c.NON_DELIVERY_SIZE} bytes, not {len(payload)}.")
+        return cls(Digest(payload[: c.NON_DELIVERY_SIZE]), payload[c.NON_DELIVERY_SIZE :])
+
+
+def non_delivery_message(message: Message) -> Message:
+    """What the committee tells the sender of a message that expired undelivered (PROTOCOL.md §3).
+
+    Raises DecodeError for a message that cannot expire, or that is not of a user's kind.
+    """
+    if message.kind is not Kind.MESSAGE or not message.expiry:
+        raise DecodeError("Only a message with an expiry can turn out not to be deliverable any more.")
+    return Message(
+        kind=Kind.NON_DELIVERY,
+        origin=message.origin,
+        destination=message.origin,
+        sequence=message.sequence,
+        sender=message.origin.gateway,
+        recipient=message.sender,
+        expiry=UnixSeconds(0),
+        payload=NonDelivery(message.digest, message.payload).to_bytes(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RotationRemote:
+    """A further destination of a rotation (`[layout.rotation_remote]`). `committee` keeps the group keys there."""
+
+    destination: Endpoint
+    committee: Account
+
+    def __post_init__(self) -> None:
+        check_account(self.destination.chain.chain_type, self.committee)
+
+    def to_bytes(self) -> bytes:
+        """`ROTATION_REMOTE_SIZE` bytes."""
+        return encode_endpoint(self.destination) + self.committee
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """Payload of a rotation (`[layout.rotation]`).
+
+    `group_key` is x-only with `parity`; `proof_of_possession` is R(33) ‖ z(32) by the new key; `overlap` in seconds; `operators` names, for
+    each member in the order of their identifiers, the operator who runs it.
+    """
+
+    epoch: CommitteeEpoch
+    group_key: bytes
+    parity: int
+    proof_of_possession: bytes
+    overlap: int
+    transcript: bytes
+    threshold: int
+    operators: bytes
+    remotes: tuple[RotationRemote, ...]
+
+    def __post_init__(self) -> None:
+        _word(self.group_key, "group key")
+        _word(self.transcript, "transcript")
+        if self.parity not in (0, 1):
+            raise EncodeError(f"A parity is 0 or 1, not {self.parity}.")
+        if len(self.proof_of_possession) != _PROOF_OF_POSSESSION:
+            raise EncodeError(f"A proof of possession has {_PROOF_OF_POSSESSION} bytes.")
+        members = len(self.operators)
+        if not c.MIN_MEMBERS <= members <= c.MAX_MEMBERS:
+            raise EncodeError(f"A committee has {c.MIN_MEMBERS} to {c.MAX_MEMBERS} members, not {members}.")
+        if not quorum(members) <= self.threshold <= members:
+            raise EncodeError(f"Of {members} members {quorum(members)} to {members} sign, not {self.threshold}.")
+        heaviest = max(self.operators.count(number) for number in set(self.operators))
+        if heaviest > members - self.threshold:
+            raise EncodeError(
+                f"One operator runs {heaviest} of {members} members; with more than {members - self.threshold} it could stop the committee."
+            )
+        if len(self.remotes) > c.MAX_REMOTES:
+            raise EncodeError(f"A rotation has at most {c.MAX_REMOTES} remotes, not {len(self.remotes)}.")
+        chains = [remote.destination.chain for remote in self.remotes]
+        if len(set(chains)) != len(chains):
+            raise EncodeError("No two remotes of a rotation share a chain.")
+
+    def to_bytes(self) -> bytes:
+        """Payload bytes."""
+        return b"".join(
+            (
+                _uint(self.epoch, 4, "epoch"),
+                self.group_key,
+                bytes([self.parity]),
+                self.proof_of_possession,
+                _uint(self.overlap, 4, "overlap"),
+                self.transcript,
+                _uint(self.threshold, 2, "threshold"),
+                _uint(len(self.operators), 2, "member count"),
+                bytes([len(self.remotes)]),
+                self.operators,
+                *(remote.to_bytes() for remote in self.remotes),
+            )
+        )
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> "Rotation":
+        """Decode strictly. Raises DecodeError."""
+        return _decoding("A rotation's payload", payload, cls._read)
+
+    @classmethod
+    def _read(cls, reader: _Reader) -> "Rotation":
+        epoch, key, parity = CommitteeEpoch(reader.uint(4)), reader.take(WORD), reader.uint(1)
+        proof, overlap, transcript = reader.take(_PROOF_OF_POSSESSION), reader.uint(4), reader.take(WORD)
+        threshold, members, remotes = reader.uint(2), reader.uint(2), reader.uint(1)
+        if members > c.MAX_MEMBERS or remotes > c.MAX_REMOTES:
+            raise DecodeError("A rotation's payload announces more members or remotes than a rotation may have.")
+        operators = reader.take(members)
+        places = tuple(RotationRemote(reader.endpoint(), Account(reader.take(WORD))) for _ in range(remotes))
+        return cls(epoch, key, parity, proof, overlap, transcript, threshold, operators, places)
+
+
+def rotation_messages(post: Message) -> tuple[Message, ...]:
+    """The messages of a rotation, one for each destination: first the post itself, for its own chain, then the remotes (PROTOCOL.md §3).
+
+    Raises DecodeError when `post` is not a well-formed rotation.
+    """
+    if post.kind is not Kind.ROTATION or post.destination != post.origin:
+        raise DecodeError("A rotation is posted on the chain where it begins.")
+    rotation = Rotation.from_bytes(post.payload)
+    if any(remote.destination.chain == post.origin.chain for remote in rotation.remotes):
+        raise DecodeError("A remote of a rotation lies on another chain than its origin.")
+    others = (replace(post, destination=remote.destination, recipient=remote.committee) for remote in rotation.remotes)
+    return (post, *others)

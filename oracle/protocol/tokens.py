@@ -24,7 +24,7 @@ MAX_NAME = c.TOKENS_MAX_NAME
 MAX_SYMBOL = c.TOKENS_MAX_SYMBOL
 """Bytes of a token's symbol in a registration."""
 
-_TRANSFER_HEAD = 3 * WORD
+_TRANSFER_HEAD = 4 * WORD
 _REGISTRATION_HEAD = 4 * WORD
 
 
@@ -67,23 +67,29 @@ def from_wire(amount: int, native_decimals: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TokenTransfer:
-    """`abi.encode(bytes from, bytes to, uint256 amount)`. `recipient` is 32 bytes, an EVM address left-padded; `amount` in wire units."""
+    """`abi.encode(bytes from, bytes to, uint256 amount, uint256 fee)`.
+
+    `recipient` is 32 bytes, an EVM address left-padded. `amount` is in wire units; `fee` is the part of it that pays whoever delivers.
+    """
 
     sender: InteropAddress
     destination: ChainType
     recipient: Account
     amount: int
+    fee: int = 0
 
     def __post_init__(self) -> None:
         check_account(self.destination, self.recipient)
         if not 1 <= self.amount <= MAX_WIRE_AMOUNT:
             raise EncodeError(f"A transfer moves 1 to {MAX_WIRE_AMOUNT} wire units, not {self.amount}.")
+        if not 0 <= self.fee < self.amount:
+            raise EncodeError(f"The fee is paid out of the amount of {self.amount} and less than it, not {self.fee}.")
 
     def to_bytes(self) -> bytes:
         """The payload."""
         sender, recipient = _bytes(self.sender.to_bytes()), _bytes(_bare(self.destination, self.recipient))
         offsets = _word(_TRANSFER_HEAD) + _word(_TRANSFER_HEAD + len(sender))
-        return offsets + _word(self.amount) + sender + recipient
+        return offsets + _word(self.amount) + _word(self.fee) + sender + recipient
 
     @classmethod
     def from_bytes(cls, data: bytes, *, origin: ChainType, destination: ChainType) -> "TokenTransfer":
@@ -100,7 +106,10 @@ class TokenTransfer:
         amount = reader.number(2)
         if not 1 <= amount <= MAX_WIRE_AMOUNT:
             raise DecodeError(f"A transfer moves 1 to {MAX_WIRE_AMOUNT} wire units, this one {amount}.")
-        return cls(sender, destination, Account(bytes(WORD - size) + recipient), amount)
+        fee = reader.number(3)
+        if fee >= amount:
+            raise DecodeError("The fee of this transfer is not less than its amount.")
+        return cls(sender, destination, Account(bytes(WORD - size) + recipient), amount, fee)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,11 @@ class MemorySubmitter:
             return DeliveryState.ABSENT
         return DeliveryState.FINAL if found[1] < self._chain.final_height else DeliveryState.INCLUDED
 
+    async def lapsed(self, message: Message) -> bool:
+        """Whether the chain's clock is past the expiry and no block took the message."""
+        absent = await self.state(message) is DeliveryState.ABSENT
+        return absent and 0 < message.expiry < self._chain.now
+
     def _check(self, submission: Submission) -> None:
         message = submission.message
         if message.kind is Kind.INFERENCE_REQUEST:

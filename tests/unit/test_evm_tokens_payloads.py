@@ -60,7 +60,9 @@ def test_transfer__vector__decodes_to_its_fields_and_encodes_to_its_bytes(row: d
     assert transfer.recipient == padded(raw(row["to"]))
     assert transfer.amount == int(row["amount"])
     assert transfer.to_bytes() == payload
-    assert abi_encode(["bytes", "bytes", "uint256"], [raw(row["from"]), raw(row["to"]), transfer.amount]) == payload
+    assert transfer.fee == int(row["fee"])
+    words = [raw(row["from"]), raw(row["to"]), transfer.amount, transfer.fee]
+    assert abi_encode(["bytes", "bytes", "uint256", "uint256"], words) == payload
 
 
 @by_name("invalid_transfers")

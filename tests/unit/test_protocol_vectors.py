@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,19 @@ import pytest
 from oracle.protocol.errors import DecodeError
 from oracle.protocol.hashing import batch_signing_hash, branch_signing_hash, merkle_branch
 from oracle.protocol.interop import InteropAddress
-from oracle.protocol.message import InferenceRequest, InferenceResult, Message, Outcome, origin_hash, result_messages
-from oracle.protocol.types import Account, Chain, ChainType, Digest, Kind, Status
+from oracle.protocol.message import (
+    InferenceRequest,
+    InferenceResult,
+    Message,
+    NonDelivery,
+    Outcome,
+    Rotation,
+    non_delivery_message,
+    origin_hash,
+    result_messages,
+    rotation_messages,
+)
+from oracle.protocol.types import Account, Chain, ChainType, Digest, Kind, Status, UnixSeconds
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 DOCUMENT: dict[str, list[dict[str, Any]]] = json.loads((VECTORS / "messages.json").read_text())
@@ -65,6 +77,8 @@ def test_message__invalid_vector__is_a_decode_error(row: dict[str, Any]) -> None
     decoders = {
         Kind.INFERENCE_REQUEST: InferenceRequest.from_bytes,
         Kind.INFERENCE_RESULT: InferenceResult.from_bytes,
+        Kind.NON_DELIVERY: NonDelivery.from_bytes,
+        Kind.ROTATION: Rotation.from_bytes,
     }
     with pytest.raises(DecodeError):
         decoders[message.kind](message.payload)
@@ -98,3 +112,44 @@ def test_interop__vector__is_read_and_written(row: dict[str, Any]) -> None:
     address = InteropAddress(chain, Account(raw(row["account"])))
     assert address.to_bytes() == raw(row["encoded"])
     assert InteropAddress.from_bytes(raw(row["encoded"])) == address
+
+
+@by_name("non_deliveries")
+def test_non_delivery__vector__is_made_from_the_message_that_expired(row: dict[str, Any]) -> None:
+    message = Message.from_bytes(raw(row["message"]))
+    notice = non_delivery_message(message)
+    assert notice.to_bytes() == raw(row["notice"])
+    told = NonDelivery.from_bytes(notice.payload)
+    assert (told.digest, told.payload) == (message.digest, message.payload)
+    assert (notice.destination, notice.recipient, notice.sequence) == (message.origin, message.sender, message.sequence)
+
+
+@by_name("rotations")
+def test_rotation__vector__gives_one_message_for_each_destination(row: dict[str, Any]) -> None:
+    post = Message.from_bytes(raw(row["post"]))
+    rotation = Rotation.from_bytes(post.payload)
+    assert rotation.to_bytes() == post.payload
+    assert (rotation.epoch, rotation.group_key) == (row["epoch"], raw(row["group_key_x"]))
+    assert (rotation.threshold, rotation.operators) == (row["threshold"], raw(row["operators"]))
+    assert (rotation.parity, rotation.overlap) == (row["group_key_parity"], row["overlap"])
+    assert [message.to_bytes() for message in rotation_messages(post)] == [raw(body) for body in row["messages"]]
+
+
+def test_non_delivery__message_that_never_expires__is_a_decode_error() -> None:
+    message = Message.from_bytes(raw(DOCUMENT["non_deliveries"][0]["message"]))
+    with pytest.raises(DecodeError):
+        non_delivery_message(replace(message, expiry=UnixSeconds(0)))
+    with pytest.raises(DecodeError):
+        non_delivery_message(non_delivery_message(message))
+
+
+def test_rotation__post_for_another_chain_or_remote_at_home__is_a_decode_error() -> None:
+    first, second = (Message.from_bytes(raw(row["post"])) for row in DOCUMENT["rotations"][:2])
+    with pytest.raises(DecodeError):
+        rotation_messages(replace(first, destination=second.origin))
+    with pytest.raises(DecodeError):  # its remote is the chain it is posted on
+        rotation_messages(
+            replace(
+                second, origin=first.origin, destination=first.origin, sender=first.sender, recipient=first.recipient
+            )
+        )

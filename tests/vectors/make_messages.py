@@ -5,15 +5,28 @@ Run as `python tests/vectors/make_messages.py`; a test checks that the committed
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from oracle.protocol.hashing import batch_signing_hash, keccak256, merkle_branch
 from oracle.protocol.interop import InteropAddress
-from oracle.protocol.message import InferenceRequest, Message, Outcome, Remote, origin_hash, result_messages
+from oracle.protocol.message import (
+    InferenceRequest,
+    Message,
+    Outcome,
+    Remote,
+    Rotation,
+    RotationRemote,
+    non_delivery_message,
+    origin_hash,
+    result_messages,
+    rotation_messages,
+)
 from oracle.protocol.types import (
     Account,
     Chain,
+    CommitteeEpoch,
     Digest,
     Endpoint,
     Kind,
@@ -37,7 +50,7 @@ MAINNET = Chain.evm(1)
 SOLANA = Chain.solana(_seeded("genesis"))
 EVM_GATEWAY = Endpoint(EVM, evm_account(_seeded("gateway", 20)))
 SOLANA_GATEWAY = Endpoint(SOLANA, Account(_seeded("program")))
-HUB, ALICE, CONSUMER = (evm_account(_seeded(name, 20)) for name in ("hub", "alice", "consumer"))
+HUB, ALICE, CONSUMER, COMMITTEE = (evm_account(_seeded(name, 20)) for name in ("hub", "alice", "consumer", "committee"))
 SOL_ALICE, SOL_CONSUMER = Account(_seeded("sol alice")), Account(_seeded("sol consumer"))
 MODEL = ModelId(_seeded("model"))
 
@@ -81,6 +94,41 @@ def requests() -> dict[str, Message]:
     }
 
 
+EXPIRY = UnixSeconds(1_900_000_000)
+
+
+def expiring() -> dict[str, Message]:
+    """Users' messages that can expire."""
+    return {
+        "evm to solana, expires": replace(_plain(11, _seeded("e") * 3, to_solana=True), expiry=EXPIRY),
+        "solana to evm, expires": replace(_plain(12, b"", to_solana=False), expiry=EXPIRY),
+    }
+
+
+def rotations() -> dict[str, Message]:
+    """Posts of rotations, both kinds of chain as home. The proofs are no proofs: what is shared here is the layout."""
+    proof = b"\x02" + _seeded("rotation r") + _seeded("rotation z")
+    to_solana = RotationRemote(SOLANA_GATEWAY, SOLANA_GATEWAY.gateway)
+    to_evm = RotationRemote(EVM_GATEWAY, COMMITTEE)
+    key, transcript = _seeded("new key"), _seeded("transcript")
+    small = Rotation(CommitteeEpoch(2), key, 0, proof, 3600, transcript, 3, bytes((0, 1, 2, 3)), (to_solana,))
+    # 19 members of 7 operators: t = 14 leaves 5, and the heaviest operator runs 3.
+    large = Rotation(
+        CommitteeEpoch((1 << 32) - 1), key, 1, proof, 0, transcript, 14, bytes(i % 7 for i in range(19)), (to_evm,)
+    )
+    alone = Rotation(CommitteeEpoch(7), key, 1, proof, 60, transcript, 5, bytes(range(6)), ())
+
+    def post(origin: Endpoint, account: Account, sequence: int, rotation: Rotation) -> Message:
+        payload, never = rotation.to_bytes(), UnixSeconds(0)
+        return Message(Kind.ROTATION, origin, origin, Sequence(sequence), account, account, never, payload)
+
+    return {
+        "rotation from evm": post(EVM_GATEWAY, COMMITTEE, 21, small),
+        "rotation from solana, 19 members": post(SOLANA_GATEWAY, SOLANA_GATEWAY.gateway, 22, large),
+        "rotation without remotes": post(EVM_GATEWAY, COMMITTEE, 23, alone),
+    }
+
+
 def messages() -> dict[str, Message]:
     plain = {
         "evm to solana, empty payload": _plain(1, b"", to_solana=True),
@@ -95,7 +143,13 @@ def messages() -> dict[str, Message]:
         for outcome in (answered, Outcome(Status.OUT_OF_RANGE))
         for number, message in enumerate(result_messages(request, outcome))
     }
-    return plain | requests() | results
+    notices = {f"{name}: non-delivery": non_delivery_message(message) for name, message in expiring().items()}
+    rotated = {
+        f"{name}: message {number}": message
+        for name, post in rotations().items()
+        for number, message in enumerate(rotation_messages(post))
+    }
+    return plain | requests() | results | expiring() | notices | rotated
 
 
 def _message_vector(name: str, message: Message) -> dict[str, Any]:
@@ -160,6 +214,22 @@ def invalid_bodies() -> list[dict[str, str]]:
         "result: output count too large": changed(result, 216 + 167, b"\2"),
         "result: scale 31": changed(result, 216 + 166, b"\x1f"),
     }
+    rotation = rotations()["rotation from evm"].to_bytes()
+    payloads |= {
+        "non-delivery: no digest": changed(
+            messages()["solana to evm, expires: non-delivery"].to_bytes(), 214, b"\0\x1f"
+        )[:-1],
+        "rotation: parity 2": changed(rotation, 216 + 36, b"\2"),
+        "rotation: threshold one too low": changed(rotation, 216 + 138, b"\0\2"),
+        "rotation: threshold of all": changed(rotation, 216 + 138, b"\0\4"),
+        "rotation: threshold over all": changed(rotation, 216 + 138, b"\0\5"),
+        "rotation: an operator with two members": changed(rotation, 216 + 143, b"\1"),
+        "rotation: one member more than there is": changed(rotation, 216 + 140, b"\0\5"),
+        "rotation: one member less than there is": changed(rotation, 216 + 140, b"\0\3"),
+        "rotation: no remote counted": changed(rotation, 216 + 142, b"\0"),
+        "rotation: five remotes": changed(rotation, 216 + 142, b"\5"),
+        "rotation: remote on an unknown chain type": changed(rotation, 216 + 147, b"\0\1"),
+    }
     rows = [{"name": name, "body": _hex(data), "invalid": "body"} for name, data in cases.items()]
     return rows + [{"name": name, "body": _hex(data), "invalid": "payload"} for name, data in payloads.items()]
 
@@ -188,6 +258,23 @@ def _result_vector(name: str, request: Message) -> dict[str, Any]:
     }
 
 
+def _rotation_vector(name: str, post: Message) -> dict[str, Any]:
+    rotation = Rotation.from_bytes(post.payload)
+    return {
+        "name": name,
+        "post": _hex(post.to_bytes()),
+        "epoch": rotation.epoch,
+        "group_key_x": _hex(rotation.group_key),
+        "group_key_parity": rotation.parity,
+        "proof_of_possession": _hex(rotation.proof_of_possession),
+        "overlap": rotation.overlap,
+        "transcript": _hex(rotation.transcript),
+        "threshold": rotation.threshold,
+        "operators": _hex(rotation.operators),
+        "messages": [_hex(message.to_bytes()) for message in rotation_messages(post)],
+    }
+
+
 def _interop_vectors() -> list[dict[str, Any]]:
     addresses = [InteropAddress(EVM, ALICE), InteropAddress(MAINNET, HUB), InteropAddress(SOLANA, SOL_ALICE)]
     return [
@@ -208,6 +295,15 @@ def document() -> str:
         "invalid": invalid_bodies(),
         "batches": [_batch_vector(size) for size in (1, 2, 3, 4, 5, 7, 8, 33)],
         "results": [_result_vector(name, request) for name, request in requests().items()],
+        "non_deliveries": [
+            {
+                "name": name,
+                "message": _hex(message.to_bytes()),
+                "notice": _hex(non_delivery_message(message).to_bytes()),
+            }
+            for name, message in expiring().items()
+        ],
+        "rotations": [_rotation_vector(name, post) for name, post in rotations().items()],
         "interoperable_addresses": _interop_vectors(),
     }
     return json.dumps(content, indent=1) + "\n"

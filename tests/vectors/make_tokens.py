@@ -34,21 +34,24 @@ def _hex(data: bytes) -> str:
 
 
 def transfers() -> dict[str, TokenTransfer]:
-    def out(chain: Chain, amount: int) -> TokenTransfer:
-        return TokenTransfer(InteropAddress(chain, EVM_ALICE), ChainType.SOLANA, SOL_BOB, amount)
+    def out(chain: Chain, amount: int, fee: int = 0) -> TokenTransfer:
+        return TokenTransfer(InteropAddress(chain, EVM_ALICE), ChainType.SOLANA, SOL_BOB, amount, fee)
 
-    def back(amount: int) -> TokenTransfer:
-        return TokenTransfer(InteropAddress(SOLANA, SOL_ALICE), ChainType.EIP155, EVM_BOB, amount)
+    def back(amount: int, fee: int = 0) -> TokenTransfer:
+        return TokenTransfer(InteropAddress(SOLANA, SOL_ALICE), ChainType.EIP155, EVM_BOB, amount, fee)
 
     return {
         "evm to solana": out(EVM, 1_234_567_890),
+        "evm to solana, with a fee": out(EVM, 1_234_567_890, 1_000),
         "evm to solana, least": out(EVM, 1),
+        "evm to solana, largest fee": out(EVM, U64_MAX, U64_MAX - 1),
         "evm to solana, most": out(EVM, U64_MAX),
         "evm to solana, chain id of one byte": out(Chain.evm(1), 10**9),
         "evm to solana, sender fills a word": out(Chain.evm((1 << 48) - 1), 5),
         "evm to solana, sender of two words": out(Chain.evm(1 << 48), 6),
         "evm to solana, longest chain id": out(Chain.evm(U64_MAX), 7),
         "solana to evm": back(9_876_543_210),
+        "solana to evm, with a fee": back(9_876_543_210, 77),
         "solana to evm, least": back(1),
         "solana to evm, most": back(U64_MAX),
     }
@@ -84,19 +87,19 @@ def invalid_transfers() -> list[dict[str, Any]]:
     evm_from, sol_from = InteropAddress(EVM, EVM_ALICE).to_bytes(), InteropAddress(SOLANA, SOL_ALICE).to_bytes()
     spare = _abi(0)
 
-    def to_solana(sender: bytes, to: bytes = SOL_BOB, amount: int = 5) -> bytes:
+    def to_solana(sender: bytes, to: bytes = SOL_BOB, amount: int = 5, fee: int = 0) -> bytes:
         size = -(-len(sender) // 32) * 32
-        return _abi(96, 128 + size, amount, len(sender), sender, len(to), to)
+        return _abi(128, 160 + size, amount, fee, len(sender), sender, len(to), to)
 
-    def to_evm(sender: bytes, to: bytes = EVM_BOB[12:], amount: int = 5) -> bytes:
+    def to_evm(sender: bytes, to: bytes = EVM_BOB[12:], amount: int = 5, fee: int = 0) -> bytes:
         size = -(-len(sender) // 32) * 32
-        return _abi(96, 128 + size, amount, len(sender), sender, len(to), to)
+        return _abi(128, 160 + size, amount, fee, len(sender), sender, len(to), to)
 
     assert to_solana(evm_from, SOL_BOB, 1_234_567_890) == out
     assert to_evm(sol_from, EVM_BOB[12:], 9_876_543_210) == back
     solana = {
         "empty": b"",
-        "a head alone": out[:96],
+        "a head alone": out[:128],
         "cut by a byte": out[:-1],
         "cut by a word": out[:-32],
         "a trailing byte": out + b"\0",
@@ -104,21 +107,26 @@ def invalid_transfers() -> list[dict[str, Any]]:
         "amount 0": _changed(out, 64, _abi(0)),
         "amount 2^64": _changed(out, 64, _abi(1 << 64)),
         "amount 2^256 - 1": _changed(out, 64, b"\xff" * 32),
+        "fee of the whole amount": to_solana(evm_from, SOL_BOB, 5, 5),
+        "fee over the amount": to_solana(evm_from, SOL_BOB, 5, 6),
+        "fee 2^256 - 1": _changed(out, 96, b"\xff" * 32),
+        "fee with a high bit": _changed(out, 96, b"\x80"),
+        "no word for the fee": _abi(96, 128 + 32, 5, len(evm_from), evm_from, 32, SOL_BOB),
         "amount with a high bit": _changed(out, 64, b"\x80"),
-        "offset of from one word on": _abi(128, 224, 5, 0, len(evm_from), evm_from, 32, SOL_BOB),
+        "offset of from one word on": _abi(160, 256, 5, 0, 0, len(evm_from), evm_from, 32, SOL_BOB),
         "offset of from points at to": _changed(out, 0, out[32:64]),
         "offset of from 2^256 - 32": _changed(out, 0, b"\xff" * 31 + b"\xe0"),
         "offset of from with a high bit": _changed(out, 0, b"\x80"),
         "offset of to points at from": _changed(out, 32, out[:32]),
-        "offset of to one word on": _abi(96, 192, 5, len(evm_from), evm_from, 0, 32, SOL_BOB),
+        "offset of to one word on": _abi(128, 224, 5, 0, len(evm_from), evm_from, 0, 32, SOL_BOB),
         "offset of to one byte less": _changed(out, 63, bytes([out[63] - 1])),
         "offset of to 2^256 - 32": _changed(out, 32, b"\xff" * 31 + b"\xe0"),
-        "from and to in the other order": _abi(160, 96, 5, 32, SOL_BOB, len(evm_from), evm_from),
-        "length of from 2^256 - 1": _changed(out, 96, b"\xff" * 32),
-        "length of from 2^64": _changed(out, 96, _abi(1 << 64)),
-        "length of from one more": _changed(out, 127, bytes([len(evm_from) + 1])),
-        "length of to 2^256 - 1": _changed(out, 160, b"\xff" * 32),
-        "padding of from not zero": _changed(out, 96 + 32 + 31, b"\1"),
+        "from and to in the other order": _abi(192, 128, 5, 0, 32, SOL_BOB, len(evm_from), evm_from),
+        "length of from 2^256 - 1": _changed(out, 128, b"\xff" * 32),
+        "length of from 2^64": _changed(out, 128, _abi(1 << 64)),
+        "length of from one more": _changed(out, 159, bytes([len(evm_from) + 1])),
+        "length of to 2^256 - 1": _changed(out, 192, b"\xff" * 32),
+        "padding of from not zero": _changed(out, 128 + 32 + 31, b"\1"),
         "from empty": to_solana(b""),
         "from of another version": to_solana(b"\0\2" + evm_from[2:]),
         "from of an unknown chain type": to_solana(evm_from[:2] + b"\0\3" + evm_from[4:]),
@@ -149,20 +157,24 @@ def invalid_transfers() -> list[dict[str, Any]]:
         "amount 0": _changed(back, 64, _abi(0)),
         "amount 2^64": _changed(back, 64, _abi(1 << 64)),
         "amount with a high bit": _changed(back, 64, b"\x80"),
-        "offset of from one byte more": _changed(back, 31, b"\x61"),
+        "fee of the whole amount": to_evm(sol_from, EVM_BOB[12:], 1, 1),
+        "fee over the amount": to_evm(sol_from, EVM_BOB[12:], 5, 1 << 64),
+        "fee with a high bit": _changed(back, 96, b"\x80"),
+        "no word for the fee": _abi(96, 128 + 96, 5, 70, sol_from, 20, EVM_BOB[12:]),
+        "offset of from one byte more": _changed(back, 31, b"\x81"),
         "offset of from with a high bit": _changed(back, 0, b"\x80"),
         "offset of to with a high bit": _changed(back, 32, b"\x80"),
         "offset of to points at from": _changed(back, 32, back[:32]),
-        "offset of to one word on": _abi(96, 256, 5, 70, sol_from, 0, 20, EVM_BOB[12:]),
+        "offset of to one word on": _abi(128, 288, 5, 0, 70, sol_from, 0, 20, EVM_BOB[12:]),
         "offset of to past the end": _changed(back, 32, _abi(len(back))),
-        "from and to in the other order": _abi(160, 96, 5, 20, EVM_BOB[12:], 70, sol_from),
-        "length of from one less": _changed(back, 127, b"\x45"),
-        "length of from 2^256 - 1": _changed(back, 96, b"\xff" * 32),
-        "length of to 2^256 - 1": _changed(back, 224, b"\xff" * 32),
-        "padding of from not zero, first byte": _changed(back, 128 + 70, b"\1"),
-        "padding of from not zero, last byte": _changed(back, 128 + 95, b"\1"),
-        "padding of to not zero, first byte": _changed(back, 256 + 20, b"\1"),
-        "padding of to not zero, last byte": _changed(back, 256 + 31, b"\1"),
+        "from and to in the other order": _abi(192, 128, 5, 0, 20, EVM_BOB[12:], 70, sol_from),
+        "length of from one less": _changed(back, 159, b"\x45"),
+        "length of from 2^256 - 1": _changed(back, 128, b"\xff" * 32),
+        "length of to 2^256 - 1": _changed(back, 256, b"\xff" * 32),
+        "padding of from not zero, first byte": _changed(back, 160 + 70, b"\1"),
+        "padding of from not zero, last byte": _changed(back, 160 + 95, b"\1"),
+        "padding of to not zero, first byte": _changed(back, 288 + 20, b"\1"),
+        "padding of to not zero, last byte": _changed(back, 288 + 31, b"\1"),
         "from empty": to_evm(b""),
         "from of another version": to_evm(b"\0\2" + sol_from[2:]),
         "from of an unknown chain type": to_evm(sol_from[:2] + b"\0\3" + sol_from[4:]),
@@ -274,6 +286,7 @@ def document() -> str:
                 "from": _hex(transfer.sender.to_bytes()),
                 "to": _hex(transfer.recipient[12:] if transfer.destination is ChainType.EIP155 else transfer.recipient),
                 "amount": str(transfer.amount),
+                "fee": str(transfer.fee),
                 "payload": _hex(transfer.to_bytes()),
             }
             for name, transfer in transfers().items()

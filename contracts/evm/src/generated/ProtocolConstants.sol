@@ -34,6 +34,11 @@ library ProtocolConstants {
     uint8 internal constant KIND_INFERENCE_REQUEST = 2;
     /// @dev The committee's answer to an inference request.
     uint8 internal constant KIND_INFERENCE_RESULT = 3;
+    /// @dev The committee's word to a message's sender that it expired undelivered and never will be
+    /// delivered.
+    uint8 internal constant KIND_NON_DELIVERY = 4;
+    /// @dev A new group key for the next committee epoch, signed under the old one.
+    uint8 internal constant KIND_ROTATION = 5;
 
     // policy
     /// @dev Each signer checked the ezkl proof; the chain checks the committee's signature.
@@ -78,6 +83,10 @@ library ProtocolConstants {
     uint16 internal constant MAX_OUTPUTS = 64;
     /// @dev Further destinations of one request, beside its origin.
     uint16 internal constant MAX_REMOTES = 4;
+    /// @dev Members of a committee.
+    uint16 internal constant MAX_MEMBERS = 256;
+    /// @dev Fewest members of a committee that a rotation may bring.
+    uint16 internal constant MIN_MEMBERS = 4;
     /// @dev Largest fixed-point scale, in bits after the point.
     uint16 internal constant MAX_SCALE = 30;
 
@@ -172,4 +181,49 @@ library ProtocolConstants {
     uint256 internal constant RESULT_OUTPUT_COUNT_OFFSET = 167;
     /// @dev Payload of KIND_INFERENCE_RESULT: this header, then `output_count` outputs (int64 each).
     uint256 internal constant RESULT_SIZE = 168;
+
+    // layout non_delivery: Payload of KIND_NON_DELIVERY: this header, then the payload of the message that
+    // expired.
+    /// @dev 32 bytes: digest of the message that expired.
+    uint256 internal constant NON_DELIVERY_DIGEST_OFFSET = 0;
+    /// @dev Payload of KIND_NON_DELIVERY: this header, then the payload of the message that expired.
+    uint256 internal constant NON_DELIVERY_SIZE = 32;
+
+    // layout rotation: Payload of KIND_ROTATION: this header, then `member_count` operator numbers (1 byte
+    // each), then `remote_count` rotation remotes.
+    /// @dev 4 bytes: the new committee epoch: the current one plus 1.
+    uint256 internal constant ROTATION_EPOCH_OFFSET = 0;
+    /// @dev 32 bytes: x of the new group public key.
+    uint256 internal constant ROTATION_GROUP_KEY_X_OFFSET = 4;
+    /// @dev 1 byte: parity of its y, 0 or 1.
+    uint256 internal constant ROTATION_GROUP_KEY_PARITY_OFFSET = 36;
+    /// @dev 33 bytes: R of the new key's proof of possession, SEC1 compressed.
+    uint256 internal constant ROTATION_PROOF_R_OFFSET = 37;
+    /// @dev 32 bytes: z of the new key's proof of possession.
+    uint256 internal constant ROTATION_PROOF_Z_OFFSET = 70;
+    /// @dev 4 bytes: seconds for which the old epoch is taken after the new one begins.
+    uint256 internal constant ROTATION_OVERLAP_OFFSET = 102;
+    /// @dev 32 bytes: transcript hash of the key generation that made the key.
+    uint256 internal constant ROTATION_TRANSCRIPT_OFFSET = 106;
+    /// @dev 2 bytes: members needed to sign.
+    uint256 internal constant ROTATION_THRESHOLD_OFFSET = 138;
+    /// @dev 2 bytes: members of the new committee, MIN_MEMBERS to MAX_MEMBERS.
+    uint256 internal constant ROTATION_MEMBER_COUNT_OFFSET = 140;
+    /// @dev 1 byte: number of remotes, at most MAX_REMOTES.
+    uint256 internal constant ROTATION_REMOTE_COUNT_OFFSET = 142;
+    /// @dev Payload of KIND_ROTATION: this header, then `member_count` operator numbers (1 byte each), then
+    /// `remote_count` rotation remotes.
+    uint256 internal constant ROTATION_SIZE = 143;
+
+    // layout rotation_remote: One further destination of a rotation.
+    /// @dev 2 bytes: CHAIN_TYPE_*.
+    uint256 internal constant ROTATION_REMOTE_CHAIN_TYPE_OFFSET = 0;
+    /// @dev 32 bytes: ERC-7930 chain reference, left-padded.
+    uint256 internal constant ROTATION_REMOTE_CHAIN_REFERENCE_OFFSET = 2;
+    /// @dev 32 bytes: gateway on that chain, left-padded.
+    uint256 internal constant ROTATION_REMOTE_GATEWAY_OFFSET = 34;
+    /// @dev 32 bytes: account that keeps the group keys there (Solana: the program), left-padded.
+    uint256 internal constant ROTATION_REMOTE_COMMITTEE_OFFSET = 66;
+    /// @dev One further destination of a rotation.
+    uint256 internal constant ROTATION_REMOTE_SIZE = 98;
 }

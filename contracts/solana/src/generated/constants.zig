@@ -30,6 +30,10 @@ pub const KIND_MESSAGE: u8 = 1;
 pub const KIND_INFERENCE_REQUEST: u8 = 2;
 /// The committee's answer to an inference request.
 pub const KIND_INFERENCE_RESULT: u8 = 3;
+/// The committee's word to a message's sender that it expired undelivered and never will be delivered.
+pub const KIND_NON_DELIVERY: u8 = 4;
+/// A new group key for the next committee epoch, signed under the old one.
+pub const KIND_ROTATION: u8 = 5;
 
 // policy
 /// Each signer checked the ezkl proof; the chain checks the committee's signature.
@@ -74,6 +78,10 @@ pub const MAX_INPUTS: u16 = 1024;
 pub const MAX_OUTPUTS: u16 = 64;
 /// Further destinations of one request, beside its origin.
 pub const MAX_REMOTES: u16 = 4;
+/// Members of a committee.
+pub const MAX_MEMBERS: u16 = 256;
+/// Fewest members of a committee that a rotation may bring.
+pub const MIN_MEMBERS: u16 = 4;
 /// Largest fixed-point scale, in bits after the point.
 pub const MAX_SCALE: u16 = 30;
 
@@ -142,6 +150,10 @@ pub const INSTRUCTION_CLOSE_INBOX: u8 = 7;
 pub const INSTRUCTION_CLOSE_OUTBOX: u8 = 8;
 /// After the deadline: fee and rent of an unanswered request to the requester.
 pub const INSTRUCTION_REFUND: u8 = 9;
+/// Anyone: takes a delivered rotation and creates the next committee epoch, which begins after the delay.
+pub const INSTRUCTION_ROTATE: u8 = 10;
+/// Authority: removes an epoch that has not begun.
+pub const INSTRUCTION_VETO: u8 = 11;
 
 // solana_replay
 /// Sequences in one replay bitmap account (and bits in its bitmap).
@@ -159,6 +171,9 @@ pub const TOKENS_SEED_MINT = "mint";
 pub const TOKENS_SEED_VAULT = "vault";
 /// [queued, digest]: an inbound transfer over the limit.
 pub const TOKENS_SEED_QUEUED = "queued";
+/// [scheduled, keccak256 of the instruction's data and of the addresses it acts on]: an announced act of
+/// governance.
+pub const TOKENS_SEED_SCHEDULED = "scheduled";
 
 // solana_tokens_account
 /// First byte of the bridge account.
@@ -167,6 +182,8 @@ pub const TOKENS_ACCOUNT_BRIDGE: u8 = 1;
 pub const TOKENS_ACCOUNT_TOKEN: u8 = 2;
 /// First byte of a queued transfer's account.
 pub const TOKENS_ACCOUNT_QUEUED: u8 = 3;
+/// First byte of an announced act of governance.
+pub const TOKENS_ACCOUNT_SCHEDULED: u8 = 4;
 
 // solana_tokens_kind
 /// The token lives on this chain: locked in its vault, and released.
@@ -185,6 +202,18 @@ pub const TOKENS_MAX_NAME: u8 = 32;
 pub const TOKENS_MAX_SYMBOL: u8 = 10;
 
 // solana_tokens_amounts
+/// Seconds until a transfer expires whose sender names no expiry.
+pub const TOKENS_DEFAULT_LIFETIME: u64 = 86400;
+/// Most seconds from a transfer to its expiry (30 days).
+pub const TOKENS_MAX_LIFETIME: u64 = 2592000;
+/// Seconds after a transfer's expiry from which its outbox account may be closed (30 days).
+pub const TOKENS_CLOSE_DELAY: u64 = 2592000;
+/// Seconds (7 days) that a token must have been paused without break before an emergency exit.
+pub const TOKENS_EXIT_PAUSE: u64 = 604800;
+/// Seconds of one period of an emergency exit.
+pub const TOKENS_EXIT_PERIOD: u64 = 86400;
+/// An emergency exit takes at most 1/this of what was locked at the period's begin, once a period.
+pub const TOKENS_EXIT_SHARE: u64 = 10;
 /// A bucket's capacity, or a cap, that limits nothing.
 pub const TOKENS_UNLIMITED: u64 = 18446744073709551615;
 
@@ -209,6 +238,18 @@ pub const TOKENS_INSTRUCTION_SET_LIMITS: u8 = 7;
 pub const TOKENS_INSTRUCTION_ENQUEUE: u8 = 8;
 /// Anyone: pays a queued transfer out after the delay.
 pub const TOKENS_INSTRUCTION_RELEASE: u8 = 9;
+/// Anyone: takes a delivered non-delivery of a transfer of this program and gives the tokens back to their
+/// sender.
+pub const TOKENS_INSTRUCTION_REFUND: u8 = 10;
+/// Authority: announces an unpause, new limits or an emergency exit, to be carried out after the governance
+/// delay.
+pub const TOKENS_INSTRUCTION_SCHEDULE: u8 = 11;
+/// Authority or guardian: takes back what was announced.
+pub const TOKENS_INSTRUCTION_CANCEL: u8 = 12;
+/// Authority: takes a bounded part of a paused native token's vault, after the delay.
+pub const TOKENS_INSTRUCTION_EMERGENCY_EXIT: u8 = 13;
+/// Anyone: closes the outbox account of a transfer long past its expiry; the rent goes to its sender.
+pub const TOKENS_INSTRUCTION_CLOSE_SENT: u8 = 14;
 
 // layout body: The signed body of a message: this header, then the payload and nothing after it. Integers
 // big-endian.
@@ -300,6 +341,51 @@ pub const RESULT_OUTPUT_COUNT_OFFSET: usize = 167;
 /// Payload of KIND_INFERENCE_RESULT: this header, then `output_count` outputs (int64 each).
 pub const RESULT_SIZE: usize = 168;
 
+// layout non_delivery: Payload of KIND_NON_DELIVERY: this header, then the payload of the message that
+// expired.
+/// 32 bytes: digest of the message that expired.
+pub const NON_DELIVERY_DIGEST_OFFSET: usize = 0;
+/// Payload of KIND_NON_DELIVERY: this header, then the payload of the message that expired.
+pub const NON_DELIVERY_SIZE: usize = 32;
+
+// layout rotation: Payload of KIND_ROTATION: this header, then `member_count` operator numbers (1 byte each),
+// then `remote_count` rotation remotes.
+/// 4 bytes: the new committee epoch: the current one plus 1.
+pub const ROTATION_EPOCH_OFFSET: usize = 0;
+/// 32 bytes: x of the new group public key.
+pub const ROTATION_GROUP_KEY_X_OFFSET: usize = 4;
+/// 1 byte: parity of its y, 0 or 1.
+pub const ROTATION_GROUP_KEY_PARITY_OFFSET: usize = 36;
+/// 33 bytes: R of the new key's proof of possession, SEC1 compressed.
+pub const ROTATION_PROOF_R_OFFSET: usize = 37;
+/// 32 bytes: z of the new key's proof of possession.
+pub const ROTATION_PROOF_Z_OFFSET: usize = 70;
+/// 4 bytes: seconds for which the old epoch is taken after the new one begins.
+pub const ROTATION_OVERLAP_OFFSET: usize = 102;
+/// 32 bytes: transcript hash of the key generation that made the key.
+pub const ROTATION_TRANSCRIPT_OFFSET: usize = 106;
+/// 2 bytes: members needed to sign.
+pub const ROTATION_THRESHOLD_OFFSET: usize = 138;
+/// 2 bytes: members of the new committee, MIN_MEMBERS to MAX_MEMBERS.
+pub const ROTATION_MEMBER_COUNT_OFFSET: usize = 140;
+/// 1 byte: number of remotes, at most MAX_REMOTES.
+pub const ROTATION_REMOTE_COUNT_OFFSET: usize = 142;
+/// Payload of KIND_ROTATION: this header, then `member_count` operator numbers (1 byte each), then
+/// `remote_count` rotation remotes.
+pub const ROTATION_SIZE: usize = 143;
+
+// layout rotation_remote: One further destination of a rotation.
+/// 2 bytes: CHAIN_TYPE_*.
+pub const ROTATION_REMOTE_CHAIN_TYPE_OFFSET: usize = 0;
+/// 32 bytes: ERC-7930 chain reference, left-padded.
+pub const ROTATION_REMOTE_CHAIN_REFERENCE_OFFSET: usize = 2;
+/// 32 bytes: gateway on that chain, left-padded.
+pub const ROTATION_REMOTE_GATEWAY_OFFSET: usize = 34;
+/// 32 bytes: account that keeps the group keys there (Solana: the program), left-padded.
+pub const ROTATION_REMOTE_COMMITTEE_OFFSET: usize = 66;
+/// One further destination of a rotation.
+pub const ROTATION_REMOTE_SIZE: usize = 98;
+
 // layout config_account: Solana account [config].
 /// 1 byte: ACCOUNT_CONFIG.
 pub const CONFIG_ACCOUNT_ACCOUNT_TYPE_OFFSET: usize = 0;
@@ -313,14 +399,18 @@ pub const CONFIG_ACCOUNT_RESERVED_OFFSET: usize = 3;
 pub const CONFIG_ACCOUNT_CURRENT_EPOCH_OFFSET: usize = 4;
 /// 8 bytes: sequence of the next post, u64, from 1.
 pub const CONFIG_ACCOUNT_NEXT_SEQUENCE_OFFSET: usize = 8;
+/// 4 bytes: seconds between a rotation's arrival and its epoch's begin, u32.
+pub const CONFIG_ACCOUNT_ACTIVATION_DELAY_OFFSET: usize = 16;
+/// 4 bytes: zero.
+pub const CONFIG_ACCOUNT_RESERVED_2_OFFSET: usize = 20;
 /// 32 bytes: governance account.
-pub const CONFIG_ACCOUNT_AUTHORITY_OFFSET: usize = 16;
+pub const CONFIG_ACCOUNT_AUTHORITY_OFFSET: usize = 24;
 /// 32 bytes: account that fees go to.
-pub const CONFIG_ACCOUNT_TREASURY_OFFSET: usize = 48;
+pub const CONFIG_ACCOUNT_TREASURY_OFFSET: usize = 56;
 /// 32 bytes: genesis hash of this cluster.
-pub const CONFIG_ACCOUNT_CHAIN_REFERENCE_OFFSET: usize = 80;
+pub const CONFIG_ACCOUNT_CHAIN_REFERENCE_OFFSET: usize = 88;
 /// Solana account [config].
-pub const CONFIG_ACCOUNT_SIZE: usize = 112;
+pub const CONFIG_ACCOUNT_SIZE: usize = 120;
 
 // layout committee_account: Solana account [committee, epoch].
 /// 1 byte: ACCOUNT_COMMITTEE.
@@ -333,12 +423,14 @@ pub const COMMITTEE_ACCOUNT_BUMP_OFFSET: usize = 2;
 pub const COMMITTEE_ACCOUNT_GROUP_KEY_PARITY_OFFSET: usize = 3;
 /// 4 bytes: u32.
 pub const COMMITTEE_ACCOUNT_EPOCH_OFFSET: usize = 4;
+/// 8 bytes: first Unix second at which this epoch's signatures are taken, u64.
+pub const COMMITTEE_ACCOUNT_VALID_FROM_OFFSET: usize = 8;
 /// 8 bytes: last Unix second at which this epoch's signatures are taken, u64; 0: no end.
-pub const COMMITTEE_ACCOUNT_VALID_UNTIL_OFFSET: usize = 8;
+pub const COMMITTEE_ACCOUNT_VALID_UNTIL_OFFSET: usize = 16;
 /// 32 bytes: x of the group public key, big-endian.
-pub const COMMITTEE_ACCOUNT_GROUP_KEY_X_OFFSET: usize = 16;
+pub const COMMITTEE_ACCOUNT_GROUP_KEY_X_OFFSET: usize = 24;
 /// Solana account [committee, epoch].
-pub const COMMITTEE_ACCOUNT_SIZE: usize = 48;
+pub const COMMITTEE_ACCOUNT_SIZE: usize = 56;
 
 // layout model_account: Solana account [model, model id].
 /// 1 byte: ACCOUNT_MODEL.
@@ -463,8 +555,10 @@ pub const TOKENS_BRIDGE_ACCOUNT_QUEUE_DELAY_OFFSET: usize = 4;
 pub const TOKENS_BRIDGE_ACCOUNT_SIBYL_OFFSET: usize = 8;
 /// 66 bytes: the EVM gateway: chain type (2, big-endian), chain reference (32), gateway (32), as in a body.
 pub const TOKENS_BRIDGE_ACCOUNT_ORIGIN_OFFSET: usize = 40;
-/// 6 bytes: zero.
+/// 2 bytes: zero.
 pub const TOKENS_BRIDGE_ACCOUNT_RESERVED_OFFSET: usize = 106;
+/// 4 bytes: seconds between announcing and carrying out an act of governance, u32.
+pub const TOKENS_BRIDGE_ACCOUNT_GOVERNANCE_DELAY_OFFSET: usize = 108;
 /// 32 bytes: keccak256 of `origin`.
 pub const TOKENS_BRIDGE_ACCOUNT_ORIGIN_HASH_OFFSET: usize = 112;
 /// 32 bytes: genesis hash of this cluster, as the Sibyl program has it.
@@ -520,17 +614,23 @@ pub const TOKENS_TOKEN_ACCOUNT_INBOUND_REFILL_OFFSET: usize = 64;
 pub const TOKENS_TOKEN_ACCOUNT_INBOUND_LEVEL_OFFSET: usize = 72;
 /// 8 bytes: Unix seconds, u64.
 pub const TOKENS_TOKEN_ACCOUNT_INBOUND_UPDATED_OFFSET: usize = 80;
+/// 8 bytes: Unix seconds since which the token is paused without break, u64; 0: it is not.
+pub const TOKENS_TOKEN_ACCOUNT_PAUSED_SINCE_OFFSET: usize = 88;
+/// 8 bytes: Unix seconds at which the period of an emergency exit began, u64; 0: none.
+pub const TOKENS_TOKEN_ACCOUNT_EXIT_BEGIN_OFFSET: usize = 96;
+/// 8 bytes: wire units that may still leave in that period, u64.
+pub const TOKENS_TOKEN_ACCOUNT_EXIT_LEFT_OFFSET: usize = 104;
 /// 32 bytes: mint on this chain.
-pub const TOKENS_TOKEN_ACCOUNT_MINT_OFFSET: usize = 88;
+pub const TOKENS_TOKEN_ACCOUNT_MINT_OFFSET: usize = 112;
 /// 32 bytes: SPL Token or Token-2022, which owns the mint.
-pub const TOKENS_TOKEN_ACCOUNT_TOKEN_PROGRAM_OFFSET: usize = 120;
+pub const TOKENS_TOKEN_ACCOUNT_TOKEN_PROGRAM_OFFSET: usize = 144;
 /// 32 bytes: the one EVM contract that speaks for the token, left-padded.
-pub const TOKENS_TOKEN_ACCOUNT_EVM_BRIDGE_OFFSET: usize = 152;
+pub const TOKENS_TOKEN_ACCOUNT_EVM_BRIDGE_OFFSET: usize = 176;
 /// 32 bytes: native token's account: the mint, or the padded ERC-20 address.
-pub const TOKENS_TOKEN_ACCOUNT_NATIVE_TOKEN_OFFSET: usize = 184;
+pub const TOKENS_TOKEN_ACCOUNT_NATIVE_TOKEN_OFFSET: usize = 208;
 /// Solana account [token, ...] of the token program. Amounts in wire units; a bucket is capacity, refill per
 /// second, level, time of the level.
-pub const TOKENS_TOKEN_ACCOUNT_SIZE: usize = 216;
+pub const TOKENS_TOKEN_ACCOUNT_SIZE: usize = 240;
 
 // layout tokens_queued_account: Solana account [queued, digest] of the token program.
 /// 1 byte: TOKENS_ACCOUNT_QUEUED.
@@ -555,3 +655,21 @@ pub const TOKENS_QUEUED_ACCOUNT_PAYER_OFFSET: usize = 88;
 pub const TOKENS_QUEUED_ACCOUNT_DIGEST_OFFSET: usize = 120;
 /// Solana account [queued, digest] of the token program.
 pub const TOKENS_QUEUED_ACCOUNT_SIZE: usize = 152;
+
+// layout tokens_scheduled_account: Solana account [scheduled, operation] of the token program.
+/// 1 byte: TOKENS_ACCOUNT_SCHEDULED.
+pub const TOKENS_SCHEDULED_ACCOUNT_ACCOUNT_TYPE_OFFSET: usize = 0;
+/// 1 byte: ACCOUNT_LAYOUT_VERSION.
+pub const TOKENS_SCHEDULED_ACCOUNT_LAYOUT_VERSION_OFFSET: usize = 1;
+/// 1 byte: PDA bump.
+pub const TOKENS_SCHEDULED_ACCOUNT_BUMP_OFFSET: usize = 2;
+/// 5 bytes: zero.
+pub const TOKENS_SCHEDULED_ACCOUNT_RESERVED_OFFSET: usize = 3;
+/// 8 bytes: Unix seconds from which it may be carried out, u64.
+pub const TOKENS_SCHEDULED_ACCOUNT_READY_AT_OFFSET: usize = 8;
+/// 32 bytes: who paid the rent and gets it back.
+pub const TOKENS_SCHEDULED_ACCOUNT_PAYER_OFFSET: usize = 16;
+/// 32 bytes: what was announced.
+pub const TOKENS_SCHEDULED_ACCOUNT_OPERATION_OFFSET: usize = 48;
+/// Solana account [scheduled, operation] of the token program.
+pub const TOKENS_SCHEDULED_ACCOUNT_SIZE: usize = 80;
