@@ -58,8 +58,8 @@ def write_private_file(path: Path, data: bytes) -> None:
         raise KeystoreError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def read_private_file(path: Path) -> bytes:
-    """The bytes of a file that only its owner can read. Raises KeystoreError otherwise."""
+def read_private_file(path: Path, bound: int = MAX_FILE_BYTES) -> bytes:
+    """The at most `bound` bytes of a file that only its owner can read. Raises KeystoreError otherwise."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
@@ -68,11 +68,11 @@ def read_private_file(path: Path) -> bytes:
         # The open file is judged, not its name, so that nobody can exchange it in between.
         _require_private(path, os.fstat(descriptor))
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+            data = file.read(bound + 1)
     finally:
         os.close(descriptor)
-    if len(data) > MAX_FILE_BYTES:
-        raise KeystoreError(f"{path} is over {MAX_FILE_BYTES} bytes, so it is no key file.")
+    if len(data) > bound:
+        raise KeystoreError(f"{path} is over {bound} bytes, so it is no key file.")
     return data
 
 
