@@ -11,7 +11,7 @@ from enum import Enum
 from typing import NewType, Protocol
 
 from oracle.protocol.message import Message
-from oracle.protocol.types import CommitteeEpoch, Digest, Endpoint, ModelId
+from oracle.protocol.types import Account, CommitteeEpoch, Digest, Endpoint, ModelId
 
 Cursor = NewType("Cursor", int)
 """Where a reader goes on: the next block to read (EVM), the next sequence (Solana). 0 on a first start."""
@@ -96,6 +96,38 @@ class ChainSubmitter(Protocol):
 
         False whenever that is not sure. Raises Transient.
         """
+
+
+class TokenSide(Enum):
+    """Which side of a bridged token a chain is."""
+
+    NATIVE = "native"
+    """The token lives there, and is locked."""
+    WRAPPED = "wrapped"
+    """It is minted there for what is locked on the other side."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenHolding:
+    """What one chain holds of one bridged token, at one final state; amounts in wire units (TOKENS.md §2, §7).
+
+    `bridge` is the EVM contract that speaks for the token, on either chain. `counter` is what the bridge counts as locked or minted; `held`
+    what is really there: the vault's balance rounded down (native), the wrapped token's supply rounded up (wrapped).
+    """
+
+    bridge: Account
+    native_token: Account
+    side: TokenSide
+    wire_decimals: int
+    counter: int
+    held: int
+
+
+class TokenLedger(Protocol):
+    """One chain's side of every registered token."""
+
+    async def holdings(self) -> tuple[TokenHolding, ...]:
+        """All tokens that are registered there, at one final state. Raises Transient."""
 
 
 @dataclass(frozen=True, slots=True)
