@@ -84,7 +84,9 @@ class Ports:
     approves: Callable[[Message], Awaitable[bool]] = field(default=_approves_nothing)
     """Whether the operator holds the very key that a rotation brings."""
     objection: Callable[[Message], str | None] = field(default=_no_objection)
-    """Why a message must not be signed now, as a sentence; None when nothing speaks against it. Asked before each signature share."""
+    """Why a message, as it was posted, must not be signed now; None when nothing speaks against it. Asked before each signature share."""
+    alarms: Callable[[], tuple[str, ...]] = field(default=tuple)
+    """What an operator must look at at once, a sentence each; the node is not healthy meanwhile."""
 
 
 @dataclass(slots=True)

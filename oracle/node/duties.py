@@ -235,8 +235,8 @@ class Duties:
         """Raises NotAuthorised when the node's safety rules forbid to sign one of the messages now."""
         for digest in digests:
             work = self._node.pipeline.owner(digest)
-            message = None if work is None else work.deliverables.get(digest)
-            objection = None if message is None else self._node.ports.objection(message)
+            # A non-delivery is judged as the message that expired, which names its token.
+            objection = None if work is None else self._node.ports.objection(work.message)
             if objection is not None:
                 raise NotAuthorised(objection)
 

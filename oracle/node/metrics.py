@@ -23,6 +23,7 @@ class Metrics:
         self.deliveries = self._counter("deliveries", "Deliveries made by this node, by chain", "chain")
         self.delivery_cost = self._counter("delivery_cost", "Gas or compute units of this node's deliveries", "chain")
         self.open_works = Gauge("sibyl_open_works", "Messages not yet confirmed everywhere", registry=self.registry)
+        self.alarms = Gauge("sibyl_alarms", "Things an operator must look at at once", registry=self.registry)
         self.proof_seconds = Histogram(
             "sibyl_proof_seconds", "Time of making one proof", buckets=_SECONDS, registry=self.registry
         )

@@ -39,12 +39,15 @@ def health(node: Node) -> tuple[bool, dict[str, object]]:
         reader.last_success is not None and now - reader.last_success < STALE_SECONDS
         for reader in node.readers.values()
     )
+    alarms = node.ports.alarms()
+    well = well and not alarms
     stages = Counter(work.stage.value for work in node.pipeline.works())
     return well, {
         "ok": well,
         "member": node.member.identifier,
         "committee": list(node.member.committee),
         "chains": chains,
+        "alarms": list(alarms),
         "messages": dict(stages),
     }
 
@@ -120,6 +123,7 @@ def application(node: Node) -> web.Application:
 
     async def get_metrics(_: web.Request) -> web.Response:
         node.metrics.open_works.set(sum(1 for _ in node.pipeline.open_works()))
+        node.metrics.alarms.set(len(node.ports.alarms()))
         return web.Response(body=node.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     async def get_messages(_: web.Request) -> web.Response:
