@@ -146,6 +146,13 @@ class NodeConfig(_Section):
     """A devnet accepts a dealer's key share and a locally made SRS; a daemon elsewhere refuses both."""
     data_dir: Path = Path("data")
     key_share: Path
+    passphrase_file: Path | None = None
+    """One line, mode 0600: what the key share is encrypted under. A devnet's may be plain."""
+    passphrase_env: Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """Or the name of an environment variable that holds it."""
+    signer: Literal["in-process", "process"] | Path = "in-process"
+    """Where the share and the nonces live: in this process, in one that the node starts by `signer_config`, or behind a socket."""
+    signer_config: Path = Path("signer.toml")
     identity: Path
     """Directory with this member's TLS certificate and key."""
     models: Annotated[tuple[Path, ...], Field(min_length=1)]
@@ -165,6 +172,8 @@ class NodeConfig(_Section):
     def _consistent(self) -> "NodeConfig":
         if self.identifier not in {member.identifier for member in self.committee.members}:
             raise ValueError(f"identifier {self.identifier} is not among committee.members")
+        if self.passphrase_file is not None and self.passphrase_env is not None:
+            raise ValueError("give passphrase_file or passphrase_env, not both")
         if not self.evm and not self.solana:
             raise ValueError("give at least one chain, as [[evm]] or [[solana]]")
         chains = [entry.chain_id for entry in self.evm], [entry.genesis_hash.lower() for entry in self.solana]

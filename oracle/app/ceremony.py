@@ -400,7 +400,7 @@ def run_finish(console: Console, paths: KeygenPaths, who: int, others: Path) -> 
     if paths.output.exists():
         raise ConfigError(f"{paths.output} exists already; there is nothing to finish.")
     roster = load_committee(paths.committee).roster()
-    share = keystore.load(paths.uncertified, devnet=False)
+    share = keystore.load(paths.uncertified, devnet=False, allow_plain=True)
     text = _read_public(others)
     try:
         digest = _certified_hash(roster, share, json.loads(text))

@@ -22,6 +22,7 @@ from bridges.evm.sender import FeePolicy, Sender
 from bridges.evm.submitter import EvmSubmitter
 from bridges.frost import keystore
 from bridges.frost.keygen import KeyShare
+from bridges.frost.sealing import PassphraseSource
 from bridges.frost.transport import PeerCertificate, PeerClient, PeerNetwork, PeerServer, TransportIdentity
 from bridges.solana.client import SolanaClient
 from bridges.solana.reader import SolanaReader
@@ -92,7 +93,12 @@ async def solana_ports(config: SolanaConfig, stack: AsyncExitStack) -> ChainPort
 
 def load_share(config: NodeConfig) -> KeyShare:
     """This member's key share, checked against the committee of the configuration. Raises ConfigError or KeystoreError."""
-    share = keystore.load(config.key_share, devnet=config.devnet)
+    passphrase = PassphraseSource(config.passphrase_file, config.passphrase_env).read()
+    try:
+        share = keystore.load(config.key_share, devnet=config.devnet, passphrase=passphrase)
+    finally:
+        if passphrase is not None:
+            passphrase.wipe()
     if share.identifier != config.identifier:
         raise ConfigError(
             f"{config.key_share} is member {share.identifier}'s share, but this node is member {config.identifier}."

@@ -19,7 +19,8 @@ from solders.keypair import Keypair
 
 from bridges.frost.errors import DealerKeyRefused, KeyMaterialError
 from bridges.frost.keygen import KeyShare, Origin, deal
-from bridges.frost.keystore import save
+from bridges.frost.keystore import PlainShareRefused, save
+from bridges.frost.sealing import Passphrase, ScryptCost
 from oracle.app.daemon import load_share
 from oracle.app.devnet.keys import write_member
 from oracle.config import NodeConfig, load_config
@@ -81,9 +82,14 @@ def test_hack_multichain__share_of_a_distributed_key__is_taken_outside_a_devnet(
     """Control of the test above: it is the dealer that is refused."""
     mine = dealt[0]
     made = KeyShare(mine.identifier, mine.signing_share.copy(), replace(mine.public, origin=Origin.DKG))
-    save(tmp_path / "dkg.json", made)
-    config = changed(configs[1], devnet=False, key_share=tmp_path / "dkg.json")
+    (tmp_path / "passphrase").touch(mode=0o600)
+    (tmp_path / "passphrase").write_text("a passphrase of the tests\n")
+    save(tmp_path / "dkg.json", made, Passphrase(b"a passphrase of the tests"), cost=ScryptCost(n=1 << 14))
+    config = changed(configs[1], devnet=False, key_share=tmp_path / "dkg.json", passphrase_file=tmp_path / "passphrase")
     assert load_share(config).public.origin is Origin.DKG
+    save(tmp_path / "plain.json", made)
+    with pytest.raises(PlainShareRefused, match="sibyl committee passphrase"):
+        load_share(changed(config, key_share=tmp_path / "plain.json"))
 
 
 def test_hack_multichain__one_node_with_anothers_share__refused(configs: dict[int, NodeConfig]) -> None:

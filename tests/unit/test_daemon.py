@@ -20,9 +20,11 @@ from solders.keypair import Keypair
 
 from bridges.frost import keystore
 from bridges.frost.keygen import KeyShare, Origin, deal
+from bridges.frost.private_files import write_private_file
+from bridges.frost.sealing import Passphrase, ScryptCost
 from bridges.frost.transport import TransportIdentity
 from circuits.catalogue import ensure_model
-from oracle.app.daemon import built_node
+from oracle.app.daemon import built_node, load_share
 from oracle.app.devnet.keys import write_member
 from oracle.config import load_config
 from oracle.errors import SibylError, Transient
@@ -52,9 +54,14 @@ class Site:
     def write(self) -> Path:
         return write(self.directory, self.content)
 
-    def replace_share(self, share: KeyShare) -> None:
+    def replace_share(self, share: KeyShare, passphrase: bytes | None = None) -> None:
         (self.directory / "share.json").unlink()
-        keystore.save(self.directory / "share.json", share)
+        if passphrase is None:
+            keystore.save(self.directory / "share.json", share)
+            return
+        keystore.save(self.directory / "share.json", share, Passphrase(passphrase), cost=ScryptCost(n=1 << 14))
+        write_private_file(self.directory / "passphrase", passphrase)
+        self.content["passphrase_file"] = "passphrase"
 
     @property
     def journal(self) -> Path:
@@ -132,7 +139,7 @@ async def test_daemon__dealers_key_outside_a_devnet__is_refused(site: Site) -> N
 async def test_daemon__local_reference_string_outside_a_devnet__is_refused(site: Site) -> None:
     site.set("devnet", False)
     public = replace(SHARES[0].public, origin=Origin.DKG)
-    site.replace_share(replace(SHARES[0], public=public))
+    site.replace_share(replace(SHARES[0], public=public), b"a passphrase of the tests")
     text = await refusal(site)
     assert "The model tiny was built with a local reference string" in text
     assert "build it with a ceremony's file" in text
@@ -179,6 +186,33 @@ async def test_daemon__key_file_gone_or_full_of_rubbish__is_refused_by_name(site
     assert name in await refusal(site)
     path.unlink()
     assert name in await refusal(site)
+
+
+async def test_daemon__share_that_is_sealed__needs_the_right_passphrase(site: Site) -> None:
+    site.replace_share(SHARES[0], b"a passphrase of the tests")
+    assert config_share(site) == 1
+    (site.directory / "passphrase").write_text("another passphrase")
+    text = await refusal(site)
+    assert "share.json cannot be opened: the passphrase is wrong" in text
+    assert "a passphrase of" not in text
+    (site.directory / "passphrase").chmod(0o644)
+    assert "passphrase can be read or written by others" in await refusal(site)
+    site.set("passphrase_file", None)
+    assert "share.json is encrypted; name its passphrase" in await refusal(site)
+    site.set("passphrase_env", "SIBYL_NO_SUCH_VARIABLE")
+    assert "The environment variable SIBYL_NO_SUCH_VARIABLE is not set" in await refusal(site)
+
+
+async def test_daemon__plain_share_outside_a_devnet__is_refused_with_the_command(site: Site) -> None:
+    site.set("devnet", False)
+    site.replace_share(replace(SHARES[0], public=replace(SHARES[0].public, origin=Origin.DKG)))
+    text = await refusal(site)
+    assert "share.json holds a key share unencrypted" in text
+    assert "sibyl committee passphrase --share" in text
+
+
+def config_share(site: Site) -> int:
+    return load_share(load_config(site.write())).identifier
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Key files: modes, atomicity, damage, and the dealer's key that stays on its devnet."""
+"""Key files: modes, atomicity, damage, and the dealer's key that stays on its devnet. Sealed ones: `test_keystore_sealed`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ import pytest
 from bridges.frost import keystore
 from bridges.frost.errors import DealerKeyRefused, KeystoreError
 from bridges.frost.keygen import KeyShare, Origin, PublicKeyPackage, deal
+from bridges.frost.sealing import Passphrase, ScryptCost
+
+PASSPHRASE = Passphrase(b"a passphrase of the tests")
+CHEAP = ScryptCost(n=1 << 14)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +58,9 @@ def test_keystore__dkg_key_outside_a_devnet__loads(tmp_path: Path, dealt: tuple[
     public = dealt[0].public
     made = PublicKeyPackage(public.group_public_key, public.threshold, public.verifying_shares, Origin.DKG)
     share = KeyShare(dealt[0].identifier, dealt[0].signing_share.copy(), made)
-    keystore.save(tmp_path / "dkg.json", share)
-    assert keystore.load(tmp_path / "dkg.json", devnet=False).public.origin is Origin.DKG
+    keystore.save(tmp_path / "dkg.json", share, PASSPHRASE, cost=CHEAP)
+    loaded = keystore.load(tmp_path / "dkg.json", devnet=False, passphrase=PASSPHRASE)
+    assert loaded.public.origin is Origin.DKG
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o666, 0o644])
