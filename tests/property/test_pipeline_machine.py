@@ -16,6 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from oracle.errors import NotAuthorised
 from oracle.journal import Journal
 from oracle.pipeline import (
+    Approve,
+    Approved,
     Attested,
     Check,
     Confirmed,
@@ -24,6 +26,8 @@ from oracle.pipeline import (
     Expired,
     Infer,
     Inferred,
+    Lapse,
+    Lapsed,
     Member,
     Millis,
     Observed,
@@ -33,15 +37,23 @@ from oracle.pipeline import (
     Sign,
     Stage,
     Submit,
+    Vanished,
     Work,
     needs_signature,
 )
 from oracle.ports import GroupAttestation
 from oracle.protocol.errors import ProtocolError
 from oracle.protocol.hashing import batch_signing_hash
-from oracle.protocol.message import InferenceResult, Message, Outcome, result_messages
+from oracle.protocol.message import (
+    InferenceResult,
+    Message,
+    Outcome,
+    non_delivery_message,
+    result_messages,
+    rotation_messages,
+)
 from oracle.protocol.types import CommitteeEpoch, Digest, Kind, Policy, Status
-from tests.support.samples import EVM, SOLANA, evm_request, plain_message
+from tests.support.samples import EVM, SOLANA, evm_request, plain_message, rotation_post
 from tests.support.strategies import PATIENT
 
 COMMITTEE = (1, 2, 3, 4)
@@ -51,6 +63,8 @@ MESSAGES = (
     evm_request(sequence=2, expiry=DEADLINE),
     evm_request(sequence=3, expiry=DEADLINE, policy=Policy.PROVEN, remotes=()),
     evm_request(sequence=4, expiry=DEADLINE, policy=Policy.ATTESTED, remotes=()),
+    plain_message(sequence=5, expiry=DEADLINE),
+    rotation_post(sequence=6),
 )
 ANSWER, LIE = Outcome(Status.ANSWERED, (5,), 13), Outcome(Status.ANSWERED, (6,), 13)
 REFUSAL = Outcome(Status.OUT_OF_RANGE)
@@ -68,13 +82,28 @@ def of(message: Message, outcome: Outcome) -> list[Digest]:
     """The digests that a committee would sign for `message`."""
     if message.kind is Kind.MESSAGE:
         return [message.digest]
+    if message.kind is Kind.ROTATION:
+        return [one.digest for one in rotation_messages(message)]
     return [result.digest for result in result_messages(message, outcome)]
+
+
+def may_lapse(message: Message) -> bool:
+    return message.kind is Kind.MESSAGE and bool(message.expiry)
 
 
 IDS = {message: message.digest for message in MESSAGES}
 SIGNABLE = {(message, outcome): of(message, outcome) for message in MESSAGES for outcome in OUTCOMES}
 EVERY_DIGEST = {
-    message: list(dict.fromkeys([IDS[message], Digest(b"x" * 32), *(d for o in OUTCOMES for d in of(message, o))]))
+    message: list(
+        dict.fromkeys(
+            [
+                IDS[message],
+                Digest(b"x" * 32),
+                *(d for o in OUTCOMES for d in of(message, o)),
+                *([non_delivery_message(message).digest] if may_lapse(message) else []),
+            ]
+        )
+    )
     for message in MESSAGES
 }
 """What could ever be said to have been delivered for a message, true or not."""
@@ -178,6 +207,18 @@ class PipelineMachine(RuleBasedStateMachine):
         if message.expiry:
             self.offer(Expired(IDS[message], at))
 
+    @rule(message=chosen, at=late_times)
+    def lapse(self, message: Message, at: Millis) -> None:
+        work = self.pipeline.work(IDS[message])
+        possible = may_lapse(message) and work is not None and not work.expired and (work.lapsed or not work.confirmed)
+        assert self.offer(Lapsed(IDS[message], at)) == possible
+
+    @rule(message=chosen, at=times)
+    def approve(self, message: Message, at: Millis) -> None:
+        work = self.pipeline.work(IDS[message])
+        possible = message.kind is Kind.ROTATION and work is not None and not work.expired
+        assert self.offer(Approved(IDS[message], at)) == possible
+
     @rule(message=chosen, outcome=st.sampled_from([ANSWER, ANSWER, REFUSAL]), steps=st.integers(1, 6), at=times)
     def go_on_as_a_network_does(self, message: Message, outcome: Outcome, steps: int, at: Millis) -> None:
         """The next honest steps, so that late stages are met as often as early ones."""
@@ -195,6 +236,8 @@ class PipelineMachine(RuleBasedStateMachine):
         work_id = IDS[work.message]
         if work.outcome is None and work.message.kind is Kind.INFERENCE_REQUEST:
             return Inferred(work_id, outcome, at)
+        if work.ready_at is None and work.message.kind is Kind.ROTATION:
+            return Approved(work_id, at)
         if work.ready_at is None:
             return Proved(work_id, b"p" * 32, 1, at)
         if work.to_sign and work.attestation is None:
@@ -210,7 +253,11 @@ class PipelineMachine(RuleBasedStateMachine):
         event = data.draw(st.sampled_from(self.accepted))
         work = self.pipeline.work(event.work_id)
         assert work is not None
-        closed = work.expired and isinstance(event, Inferred | Proved | Attested)
+        closed = work.expired and isinstance(event, Inferred | Proved | Attested | Lapsed | Approved)
+        if isinstance(event, Delivered | Confirmed | Vanished):
+            closed = closed or event.digest not in work.deliverables
+        if isinstance(event, Attested):
+            closed = closed or not set(work.to_sign) <= set(event.attestation.digests)
         before = snapshot(self.pipeline)
         assert self.offer(event) != closed
         assert snapshot(self.pipeline) == before, "a repeated event changes nothing"
@@ -238,6 +285,10 @@ class PipelineMachine(RuleBasedStateMachine):
             if work.to_sign and work.message.kind is Kind.INFERENCE_REQUEST:
                 refused = work.outcome is not None and work.outcome.status is not Status.ANSWERED
                 assert "Proved" in own or refused, "nothing to sign before this node's own proof"
+            if work.message.kind is Kind.ROTATION:
+                assert not work.to_sign or "Approved" in own
+            if work.lapsed:
+                assert set(work.deliverables) == {non_delivery_message(work.message).digest}
             assert not work.attestation or work.to_sign
             assert all(self.pipeline.owner(digest) is work for digest in work.deliverables)
             assert all(needs_signature(work.deliverables[digest]) for digest in work.to_sign)
@@ -299,6 +350,12 @@ def justified(work: Work, effect: Any) -> None:
             assert (work.attestation if signed else work.proof_id) is not None
         case Check(digest=digest):
             assert digest not in work.confirmed
+        case Approve():
+            assert work.message.kind is Kind.ROTATION
+            assert work.ready_at is None
+        case Lapse():
+            assert may_lapse(work.message)
+            assert not work.lapsed
 
 
 def snapshot(pipeline: Pipeline) -> object:

@@ -4,6 +4,8 @@ import pytest
 
 from oracle.errors import NotAuthorised
 from oracle.pipeline import (
+    Approve,
+    Approved,
     Attested,
     Check,
     Confirmed,
@@ -15,6 +17,8 @@ from oracle.pipeline import (
     IllegalTransition,
     Infer,
     Inferred,
+    Lapse,
+    Lapsed,
     Member,
     Millis,
     Observed,
@@ -30,10 +34,17 @@ from oracle.pipeline import (
 from oracle.ports import GroupAttestation
 from oracle.protocol.errors import DecodeError
 from oracle.protocol.hashing import batch_signing_hash
-from oracle.protocol.message import Message, Outcome, Remote, result_messages
+from oracle.protocol.message import (
+    Message,
+    Outcome,
+    Remote,
+    non_delivery_message,
+    result_messages,
+    rotation_messages,
+)
 from oracle.protocol.quorum import duty_order
 from oracle.protocol.types import CommitteeEpoch, Digest, Kind, Policy, Status
-from tests.support.samples import CONSUMER, DEADLINE, EVM, HUB, SOLANA, evm_request, plain_message
+from tests.support.samples import CONSUMER, DEADLINE, EVM, HUB, SOLANA, evm_request, plain_message, rotation_post
 
 COMMITTEE = (1, 2, 3, 4)
 TAKEOVER = Takeover(prove=1000, sign=100, submit=10, expiry_grace=5000)
@@ -317,3 +328,134 @@ def test_authorise__after_the_deadline__is_refused() -> None:
     digests = [message.digest for message in result_messages(request, ANSWER)]
     with pytest.raises(NotAuthorised, match="expired"):
         pipeline.authorise(digests, at(DEADLINE * 1000 + 1))
+
+
+# ---- messages that expire ----
+
+EXPIRY = 1000
+LATE = EXPIRY * 1000 + 1
+
+
+def lapsed(message: Message, *before: Event) -> Pipeline:
+    return reach(Observed(message, at(0)), *before, Lapsed(message.digest, at(LATE)))
+
+
+def test_due__message_past_its_expiry__its_fate_is_asked_for_and_it_is_never_just_closed() -> None:
+    message = plain_message(expiry=EXPIRY)
+    pipeline = reach(Observed(message, at(0)))
+    asked, watched = Lapse(message.digest), Check(message.digest, message.digest)
+    assert asked not in pipeline.due(member(1), at(EXPIRY * 1000))
+    for time in (LATE, LATE + 10**9):
+        assert pipeline.due(member(1), at(time)) == [asked, watched]
+
+
+def test_due__message_past_its_expiry_for_a_chain_that_this_node_does_not_see__closes() -> None:
+    message = plain_message(expiry=EXPIRY)
+    pipeline = reach(Observed(message, at(0)))
+    cut_off = Member(1, COMMITTEE, frozenset({EVM}), TAKEOVER)
+    assert pipeline.due(cut_off, at(LATE + 5000)) == [Expire(message.digest)]
+
+
+def test_pipeline__lapsed_message__its_sender_is_told_by_a_signed_message_and_it_closes_when_that_is_final() -> None:
+    message = plain_message(expiry=EXPIRY)
+    notice = non_delivery_message(message)
+    pipeline = lapsed(message)
+    owed = all_due(pipeline, LATE + 10_000)
+    assert all(Sign(message.digest) in effects for effects in owed.values())
+    assert all(Check(message.digest, notice.digest) in effects for effects in owed.values())
+    pipeline.apply(attested(message, pipeline, LATE))
+    assert all(
+        Submit(message.digest, notice.digest) in effects for effects in all_due(pipeline, LATE + 10_000).values()
+    )
+    assert pipeline.owner(notice.digest) is pipeline.work(message.digest)
+    work = pipeline.apply(Confirmed(message.digest, notice.digest, at(LATE)))
+    assert (work.stage, work.lapsed) == (Stage.CONFIRMED, True)
+    assert not list(pipeline.open_works())
+
+
+def test_authorise__lapsed_message__signs_the_notice_and_never_the_message_again() -> None:
+    message = plain_message(expiry=EXPIRY)
+    notice = non_delivery_message(message)
+    pipeline = reach(Observed(message, at(0)))
+    with pytest.raises(NotAuthorised, match="not reached"):
+        pipeline.authorise([notice.digest], at(0))
+    assert pipeline.authorise([message.digest], at(0)) == batch_signing_hash([message.digest])
+    pipeline.apply(Lapsed(message.digest, at(LATE)))
+    assert pipeline.authorise([notice.digest], at(LATE)) == batch_signing_hash([notice.digest])
+    for time in (0, LATE):
+        with pytest.raises(NotAuthorised, match="expired undelivered"):
+            pipeline.authorise([message.digest], at(time))
+
+
+def test_pipeline__signed_message_that_lapses__its_old_signature_counts_for_nothing() -> None:
+    message = plain_message(expiry=EXPIRY)
+    before = reach(Observed(message, at(0)))
+    signature = attested(message, before, 0)
+    pipeline = lapsed(message, signature)
+    work = pipeline.work(message.digest)
+    assert work is not None
+    assert work.attestation is None
+    with pytest.raises(IllegalTransition, match="does not cover"):
+        pipeline.apply(signature)
+
+
+@pytest.mark.parametrize("message", [plain_message(), evm_request(), rotation_post()])
+def test_pipeline__message_that_cannot_lapse__does_not(message: Message) -> None:
+    pipeline = reach(Observed(message, at(0)))
+    with pytest.raises(IllegalTransition, match="lapses"):
+        pipeline.apply(Lapsed(message.digest, at(LATE)))
+
+
+def test_pipeline__delivery_that_is_final__does_not_lapse() -> None:
+    message = plain_message(expiry=EXPIRY)
+    pipeline = reach(Observed(message, at(0)), Confirmed(message.digest, message.digest, at(1)))
+    with pytest.raises(IllegalTransition, match="does not lapse"):
+        pipeline.apply(Lapsed(message.digest, at(LATE)))
+
+
+def test_pipeline__lapsed_twice__changes_nothing() -> None:
+    message = plain_message(expiry=EXPIRY)
+    pipeline = lapsed(message)
+    before = pipeline.work(message.digest)
+    assert pipeline.apply(Lapsed(message.digest, at(LATE + 9))) is before
+
+
+# ---- rotations ----
+
+
+def test_pipeline__rotation__is_signed_for_every_chain_only_after_this_nodes_operator_approved() -> None:
+    post = rotation_post()
+    digests = [message.digest for message in rotation_messages(post)]
+    pipeline = reach(Observed(post, at(0)))
+    owed = pipeline.due(member(1), at(10**6))
+    assert owed[0] == Approve(post.digest)
+    assert Sign(post.digest) not in owed
+    with pytest.raises(NotAuthorised, match="approved the key"):
+        pipeline.authorise(digests, at(0))
+    with pytest.raises(IllegalTransition, match="itself reached"):
+        pipeline.apply(Attested(post.digest, GroupAttestation(CommitteeEpoch(1), b"", tuple(digests)), at(1)))
+    pipeline.apply(Approved(post.digest, at(5)))
+    assert Sign(post.digest) in pipeline.due(member(1), at(10**6))
+    assert pipeline.authorise(digests, at(5)) == batch_signing_hash(digests)
+    pipeline.apply(attested(post, pipeline, 6))
+    owed = pipeline.due(member(1), at(10**6))
+    assert all(Submit(post.digest, digest) in owed for digest in digests)
+
+
+def test_pipeline__approval_of_anything_else__is_illegal() -> None:
+    for message in (plain_message(), evm_request()):
+        pipeline = reach(Observed(message, at(0)))
+        with pytest.raises(IllegalTransition, match="Only a rotation"):
+            pipeline.apply(Approved(message.digest, at(1)))
+
+
+def test_pipeline__malformed_rotation__is_a_decode_error() -> None:
+    post = rotation_post()
+    broken = Message(Kind.ROTATION, EVM, EVM, post.sequence, post.sender, post.recipient, post.expiry, b"short")
+    with pytest.raises(DecodeError):
+        Pipeline().apply(Observed(broken, at(0)))
+
+
+def test_pipeline__non_delivery_posted_by_a_gateway__is_illegal() -> None:
+    with pytest.raises(IllegalTransition):
+        Pipeline().apply(Observed(non_delivery_message(plain_message(expiry=5)), at(0)))
