@@ -19,7 +19,11 @@ from oracle.protocol.types import ModelId
 
 KIND = "circuits"
 
-BUILDERS = {"tumour": "circuits.models.tumour.build", "tiny": "circuits.models.tiny.build"}
+BUILDERS = {
+    "tumour": "circuits.models.tumour.build",
+    "risk": "circuits.models.risk.build",
+    "tiny": "circuits.models.tiny.build",
+}
 """Name of a model → module whose `build(root, progress)` makes it."""
 
 

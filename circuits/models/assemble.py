@@ -5,7 +5,7 @@ the circuit. Raises ModelError when the input range cannot be proven safe or the
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -69,11 +69,18 @@ class Trained:
 
 
 def build_entry(
-    recipe: Recipe, script: Path, train: Callable[[], Trained], *, root: Path | None, progress: Progress
+    recipe: Recipe,
+    script: Path,
+    train: Callable[[], Trained],
+    *,
+    parts: Sequence[Path] = (),
+    root: Path | None,
+    progress: Progress,
 ) -> Path:
-    """The directory of the model, from the cache or built now."""
+    """The directory of the model, from the cache or built now. `parts`: other files that `train` rests on; a change makes a new entry."""
     srs = local_srs(recipe.circuit.logrows, root=root, progress=progress)
     sources = {name: (PACKAGES / name).read_bytes() for name in _SOURCES}
+    sources |= {f"part {path.name}": path.read_bytes() for path in parts}
     versions = {name: _version(name) for name in _PACKAGES}
     key = cache.content_key(
         {"name": recipe.name, "script": script.read_bytes(), "srs": srs.sha256, **sources, **versions}
