@@ -34,6 +34,7 @@ __all__ = [
     "PeerTimeout",
     "PeerUnreachable",
     "TooFewSigners",
+    "TooManySignings",
     "TransportError",
     "WrongIdentifier",
 ]
@@ -118,6 +119,10 @@ class Busy(FrostError):
     """A bound was reached (requests in flight, sessions). Come back later."""
 
     code = "busy"
+
+
+class TooManySignings(Busy, SigningError):
+    """More signatures are being made, or wait for their turn, than the coordinator's bound. Ask again later."""
 
 
 class TooFewSigners(FrostError, SigningError):

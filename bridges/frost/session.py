@@ -1,11 +1,10 @@
-"""Signing between processes: the signer that answers coordinators, and the coordinator that asks signers.
+"""The coordinator between processes: it asks the members' signers and drives the ROAST machine (`roast`).
 
-Guarantees, for a signer: it signs only what its own `authorise` returns for a context, asked in both rounds, never a value
-that a coordinator names; nonces live in memory only, are bounded in number and age, belong to one coordinator and one
-session, and are taken out before anything else happens to a share request, so that no second answer is possible.
-For a coordinator: what `sign` returns verifies under the group public key; every wait is bounded, and so are attempts; who
-broke the protocol or fell silent after committing is excluded from further attempts of that call and named.
-Does not decide what is right to sign, persist anything, or remember culprits from one call to the next.
+Guarantees: what `sign` returns verifies under the group public key; any number of signings run at once up to a bound; every wait
+is bounded; whoever is silent is passed over and not waited for; who broke the protocol or fell silent after committing is
+named, counted and logged, and no more than n−t+1 sessions are opened for one signature.
+Does not persist anything, or hold it against a member in a later call that it failed in this one. The members' side, and why
+concurrent sessions are safe: `signer`.
 """
 
 from __future__ import annotations
@@ -14,213 +13,78 @@ import asyncio
 import contextlib
 import os
 import random
-import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import structlog
 
-from bridges.frost.coordinator import (
-    SESSION_ID_BYTES,
-    CommitRequest,
-    ShareRequest,
-    SigningSession,
-)
+from bridges.frost.coordinator import SESSION_ID_BYTES, CommitRequest, ShareReply, ShareRequest
 from bridges.frost.errors import (
     Busy,
     DecodeError,
-    FrostError,
-    IllegalTransition,
-    InvalidShare,
     KeyMaterialError,
     NonceSpent,
     NotAuthorised,
     PeerRefused,
     TooFewSigners,
+    TooManySignings,
 )
 from bridges.frost.group import Identifier
-from bridges.frost.keygen import GroupPublicKey, KeyShare, Randomness
-from bridges.frost.signing import (
-    COMMIT_RANDOMNESS_BYTES,
-    MESSAGE_BYTES,
-    GroupSignature,
-    NonceCommitment,
-    SignatureShare,
-    SigningNonces,
-    SigningPackage,
-    commit,
-    prepare,
-    sign,
-)
-from bridges.frost.transport import PeerCaller, PeerServer
+from bridges.frost.keygen import GroupPublicKey, Randomness
+from bridges.frost.roast import Roast, Session, Standing
+from bridges.frost.signer import COMMIT_PATH, SHARE_PATH, Authorise, Signer, SignerLimits
+from bridges.frost.signing import GroupSignature, NonceCommitment
+from bridges.frost.transport import PeerCaller
+from oracle.protocol.errors import ProtocolError
+
+__all__ = [
+    "COMMIT_PATH",
+    "SHARE_PATH",
+    "Authorise",
+    "CoordinatorCounts",
+    "CoordinatorLimits",
+    "Signer",
+    "SignerLimits",
+    "SigningCoordinator",
+]
 
 _log: Final = structlog.get_logger(__name__)
 
-COMMIT_PATH: Final = "/frost/v1/commit"
-SHARE_PATH: Final = "/frost/v1/share"
-
 _HONEST_CODES: Final = frozenset({"not_authorised", NonceSpent.code, Busy.code})
+_HEDGE_SECONDS: Final = (0.01, 1.0)
+"""Least and longest time that a session gets beyond what its quicker signers took, before another is opened beside it."""
 
-_Reply: TypeAlias = bytes | FrostError | NotAuthorised
-
-Authorise = Callable[[bytes], Awaitable[bytes]]
-"""Given a context, checks that the node's own pipeline reached all of it and returns the 32 bytes to sign, or raises
-NotAuthorised(reason). The reason is shown to the coordinator."""
-
-
-@dataclass(frozen=True, slots=True)
-class SignerLimits:
-    """Bounds on a signer."""
-
-    pending_per_peer: int = 64
-    """Unused nonces kept for one coordinator; the oldest are wiped beyond it."""
-    nonce_seconds: float = 60.0
-    """Age at which unused nonces are wiped."""
-    authorise_seconds: float = 2.0
-    """For the node to decide; below the coordinator's `round_seconds`, so that the refusal still arrives."""
-
-
-@dataclass(slots=True)
-class _Pending:
-    nonces: SigningNonces
-    context: bytes
-    message: bytes
-    born: float
-
-
-class Signer:
-    """One participant's side of both rounds. Call `register` to serve remote coordinators and `close` to wipe the nonces."""
-
-    def __init__(
-        self,
-        share: KeyShare,
-        authorise: Authorise,
-        *,
-        limits: SignerLimits | None = None,
-        randomness: Randomness = os.urandom,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """`authorise` comes from the node. `randomness` and `clock` are arguments for tests."""
-        self._share = share
-        self._authorise = authorise
-        self._limits = limits or SignerLimits()
-        self._randomness = randomness
-        self._clock = clock
-        # Oldest first: (coordinator, session id) -> nonces.
-        self._pending: OrderedDict[tuple[int, bytes], _Pending] = OrderedDict()
-        self._sweeper: asyncio.TimerHandle | None = None
-
-    @property
-    def share(self) -> KeyShare:
-        """The key share that this signer uses."""
-        return self._share
-
-    @property
-    def pending(self) -> int:
-        """How many unused nonces are held."""
-        return len(self._pending)
-
-    def register(self, server: PeerServer) -> None:
-        """Serve both rounds to the server's pinned peers."""
-        server.route(COMMIT_PATH, self.answer_commit)
-        server.route(SHARE_PATH, self.answer_share)
-
-    async def answer_commit(self, peer_id: int, body: bytes) -> bytes:
-        """Round one, bytes to bytes, for the authenticated coordinator `peer_id`. Raises DecodeError and as `commit`."""
-        return (await self.commit(peer_id, CommitRequest.from_bytes(body))).to_bytes()
-
-    async def answer_share(self, peer_id: int, body: bytes) -> bytes:
-        """Round two, bytes to bytes, for the authenticated coordinator `peer_id`. Raises DecodeError and as `sign`."""
-        return (await self.sign(peer_id, ShareRequest.from_bytes(body))).to_bytes()
-
-    async def authorised_message(self, context: bytes) -> bytes:
-        """The 32 bytes that this node signs for `context`. Raises NotAuthorised, also when deciding takes too long."""
-        try:
-            async with asyncio.timeout(self._limits.authorise_seconds):
-                message = await self._authorise(context)
-        except TimeoutError:
-            raise NotAuthorised("This node could not decide in time whether to sign; ask again.") from None
-        if len(message) != MESSAGE_BYTES:
-            raise DecodeError(f"authorise must return {MESSAGE_BYTES} bytes, not {len(message)}; correct the node.")
-        return message
-
-    async def commit(self, peer_id: int, request: CommitRequest) -> NonceCommitment:
-        """Make nonces for one session. Raises NotAuthorised, and IllegalTransition for a session id still in use."""
-        message = await self.authorised_message(request.context)
-        self.sweep()
-        key = (peer_id, request.session_id)
-        if key in self._pending:
-            raise IllegalTransition("This session id is in use; a coordinator draws a new one for each session.")
-        own = [other for other in self._pending if other[0] == peer_id]
-        for oldest in own[: max(0, len(own) + 1 - self._limits.pending_per_peer)]:
-            self._pending.pop(oldest).nonces.drop()
-        nonces = commit(self._share, self._randomness(COMMIT_RANDOMNESS_BYTES))
-        self._pending[key] = _Pending(nonces, request.context, message, self._clock())
-        self._schedule_sweep()
-        return nonces.commitment
-
-    async def sign(self, peer_id: int, request: ShareRequest) -> SignatureShare:
-        """Use a session's nonces, once, whatever comes of it.
-
-        Raises NonceSpent, NotAuthorised, and KeyMaterialError for a list that is not t members' commitments with ours.
-        """
-        self.sweep()
-        pending = self._pending.pop((peer_id, request.session_id), None)
-        if pending is None:
-            raise NonceSpent(
-                "There are no signing nonces for this session: they were used, or are too old; commit again."
-            )
-        try:
-            public = self._share.public
-            if len(request.commitments) != public.threshold:
-                raise KeyMaterialError(
-                    f"A session has exactly {public.threshold} signers, not {len(request.commitments)}."
-                )
-            if await self.authorised_message(pending.context) != pending.message:
-                raise NotAuthorised("What this context means has changed since the commitment; commit again.")
-            package = prepare(public, pending.message, request.commitments)
-            share = sign(self._share, pending.nonces, package)
-        finally:
-            pending.nonces.drop()
-        _log.info("frost_share_given", coordinator=peer_id, session=request.session_id.hex(), signers=package.signers)
-        return share
-
-    def sweep(self) -> None:
-        """Wipe nonces that are too old."""
-        horizon = self._clock() - self._limits.nonce_seconds
-        while self._pending and next(iter(self._pending.values())).born <= horizon:
-            self._pending.popitem(last=False)[1].nonces.drop()
-
-    def _schedule_sweep(self) -> None:
-        if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(self._limits.nonce_seconds, self._swept)
-
-    def _swept(self) -> None:
-        self._sweeper = None
-        self.sweep()
-        if self._pending:
-            self._schedule_sweep()
-
-    def close(self) -> None:
-        """Wipe all unused nonces. The key share stays its owner's."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
-        while self._pending:
-            self._pending.popitem()[1].nonces.drop()
+_Reply: TypeAlias = bytes | ProtocolError | NotAuthorised
 
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorLimits:
-    """Bounds on one call of `SigningCoordinator.sign`."""
+    """Bounds on one call of `SigningCoordinator.sign`, and on how many run at once."""
 
     attempts: int = 8
+    """How often a member is asked for its first commitment; the sessions themselves are bounded by n−t+1."""
     round_seconds: float = 3.0
+    """For one member to answer one question. It delays nobody but the silent one."""
     total_seconds: float = 20.0
     pause_seconds: float = 0.1
-    """Mean wait before asking again when too few were ready; doubles each time, with jitter."""
+    """Mean wait before asking a member again that was not ready; doubles each time, with jitter."""
+    concurrent: int = 64
+    """Signings that run at once; below a signer's `pending_per_peer`."""
+    waiting: int = 1024
+    """Signings that wait for their turn, within their `total_seconds`; beyond it TooManySignings is raised at once."""
+
+
+@dataclass(slots=True)
+class CoordinatorCounts:
+    """What a coordinator has seen since it started. `malicious` broke the protocol, `passed_over` fell silent or refused late."""
+
+    signatures: int = 0
+    failures: int = 0
+    sessions: int = 0
+    malicious: Counter[int] = field(default_factory=Counter)
+    passed_over: Counter[int] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -233,7 +97,7 @@ class _Ledger:
 
 
 class SigningCoordinator:
-    """Runs signing sessions over the local signer and remote ones. Keeps nothing between calls; calls may overlap."""
+    """Runs signings over the local signer and remote ones. Keeps only counts between calls; calls may overlap."""
 
     def __init__(
         self,
@@ -248,14 +112,17 @@ class SigningCoordinator:
 
         Raises KeyMaterialError unless local and remote are exactly the committee's participants.
         """
-        self._signer = signer
-        self._public = signer.share.public
-        self._local = signer.share.identifier
-        self._peers = {Identifier(peer_id): peer for peer_id, peer in peers.items()}
-        self._limits = limits or CoordinatorLimits()
-        self._randomness = randomness
+        self.signer = signer
+        self.public = signer.share.public
+        self.local = signer.share.identifier
+        self.peers = {Identifier(peer_id): peer for peer_id, peer in peers.items()}
+        self.limits = limits or CoordinatorLimits()
+        self.randomness = randomness
+        self.counts = CoordinatorCounts()
         self._on_excluded = on_excluded
-        if {*self._peers, self._local} != set(self._public.participants) or self._local in self._peers:
+        self._turns = asyncio.Semaphore(self.limits.concurrent)
+        self._calls = 0
+        if {*self.peers, self.local} != set(self.public.participants) or self.local in self.peers:
             raise KeyMaterialError(
                 "The coordinator needs a way to each other participant of the committee, and to no one else."
             )
@@ -263,135 +130,42 @@ class SigningCoordinator:
     @property
     def group_public_key(self) -> GroupPublicKey:
         """The key under which signatures verify."""
-        return self._public.group_public_key
+        return self.public.group_public_key
 
     async def sign(self, context: bytes) -> GroupSignature:
         """One committee signature over what `authorise` makes of `context`.
 
-        Raises NotAuthorised if this node itself would not sign, TooFewSigners (a SigningError) after the last attempt or the
-        deadline, DecodeError for a context that is empty or too long.
+        Raises NotAuthorised if this node itself would not sign, TooFewSigners (a SigningError) when no quorum is left or at the deadline,
+        TooManySignings (a SigningError) if too many wait already, DecodeError for a context that is empty or too long.
         """
+        CommitRequest(bytes(SESSION_ID_BYTES), context)
+        if self._calls >= self.limits.concurrent + self.limits.waiting:
+            raise TooManySignings(f"{self._calls} signatures are being made already; ask again later.")
         ledger = _Ledger()
+        self._calls += 1
         try:
-            async with asyncio.timeout(self._limits.total_seconds):
-                return await self._attempts(context, ledger)
+            async with asyncio.timeout(self.limits.total_seconds), self._turns:
+                message = await self.signer.authorised_message(context)
+                signature = await _Signing(self, context, message, ledger).run()
         except TimeoutError:
-            raise self._too_few(f"No signature within {self._limits.total_seconds:g} s", ledger) from None
-
-    async def _attempts(self, context: bytes, ledger: _Ledger) -> GroupSignature:
-        message = await self._signer.authorised_message(context)
-        pause = self._limits.pause_seconds
-        for attempt in range(1, self._limits.attempts + 1):
-            request = CommitRequest(self._randomness(SESSION_ID_BYTES), context)
-            session = SigningSession(self._public, message)
-            package = await self._collect_commitments(session, request, ledger)
-            if package is not None:
-                signature = await self._collect_shares(session, request.session_id, package, ledger)
-                if signature is not None:
-                    _log.info("frost_signed", signers=package.signers, attempt=attempt, message=message.hex())
-                    return signature
-            if len(self._candidates(ledger)) < self._public.threshold:
-                break
-            if package is None and attempt < self._limits.attempts:
-                # Nobody is to blame yet: peers that are behind, busy or restarting get a moment.
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  # jitter is no secret
-                pause *= 2
-        raise self._too_few("Too few participants signed", ledger)
-
-    def _candidates(self, ledger: _Ledger) -> list[Identifier]:
-        return [who for who in self._public.participants if who not in ledger.excluded]
-
-    async def _collect_commitments(
-        self, session: SigningSession, request: CommitRequest, ledger: _Ledger
-    ) -> SigningPackage | None:
-        """Ask every candidate; the first t to commit are the signers. None if fewer did."""
-        package: SigningPackage | None = None
-        candidates = self._candidates(ledger)
-        replies: asyncio.Queue[tuple[Identifier, _Reply]] = asyncio.Queue(len(candidates))
-        unheard, committed = set(candidates), 0
-        async with asyncio.TaskGroup() as group:
-            body = request.to_bytes()
-            tasks = [group.create_task(self._ask(who, COMMIT_PATH, body, replies)) for who in candidates]
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None) as patience:
-                    while package is None and unheard:
-                        if committed + len(unheard) < self._public.threshold and patience.when() is None:
-                            # Out of reach: the rest are heard for a moment, so that the error can name them rightly.
-                            patience.reschedule(asyncio.get_running_loop().time() + self._limits.pause_seconds)
-                        who, reply = await replies.get()
-                        unheard.remove(who)
-                        package = self._take_commitment(session, who, reply, ledger)
-                        committed += isinstance(reply, bytes) and who not in ledger.excluded
-            for task in tasks:
-                task.cancel()
-        if package is None:
-            for who in unheard:
-                ledger.refusals.setdefault(who, "It had not answered when the quorum was out of reach.")
-        return package
-
-    def _take_commitment(
-        self, session: SigningSession, who: Identifier, reply: _Reply, ledger: _Ledger
-    ) -> SigningPackage | None:
-        if not isinstance(reply, bytes):
-            ledger.refusals[who] = str(reply)
-            return None
-        try:
-            package = session.add_commitment(who, NonceCommitment.from_bytes(reply))
-        except FrostError as error:
-            self._exclude(who, str(error), ledger)
-            return None
-        ledger.refusals.pop(who, None)
-        return package
-
-    async def _collect_shares(
-        self, session: SigningSession, session_id: bytes, package: SigningPackage, ledger: _Ledger
-    ) -> GroupSignature | None:
-        """Ask each signer for its share. None, with somebody excluded, if no signature came of it."""
-        signature: GroupSignature | None = None
-        replies: asyncio.Queue[tuple[Identifier, _Reply]] = asyncio.Queue(len(package.signers))
-        async with asyncio.TaskGroup() as group:
-            body = ShareRequest(session_id, package.commitments).to_bytes()
-            for signer in package.signers:
-                group.create_task(self._ask(signer, SHARE_PATH, body, replies))
-            for _ in package.signers:
-                who, reply = await replies.get()
-                try:
-                    if isinstance(reply, bytes):
-                        signature = session.add_share(who, SignatureShare.from_bytes(reply))
-                    else:
-                        self._exclude(who, str(reply), ledger, culprit=not _may_be_honest(reply))
-                except InvalidShare as error:
-                    for bad in error.culprits:
-                        self._exclude(Identifier(bad), str(error), ledger)
-                except FrostError as error:
-                    self._exclude(who, str(error), ledger)
+            raise self._too_few(f"No signature within {self.limits.total_seconds:g} s", ledger) from None
+        finally:
+            self._calls -= 1
+        if signature is None:
+            raise self._too_few("Too few participants signed", ledger)
+        self.counts.signatures += 1
         return signature
 
-    async def _ask(
-        self,
-        who: Identifier,
-        path: str,
-        body: bytes,
-        replies: asyncio.Queue[tuple[Identifier, _Reply]],
-    ) -> None:
-        reply: _Reply
-        try:
-            if who != self._local:
-                reply = await self._peers[who].call(path, body, self._limits.round_seconds)
-            elif path == COMMIT_PATH:
-                reply = await self._signer.answer_commit(who, body)
-            else:
-                reply = await self._signer.answer_share(who, body)
-        except (FrostError, NotAuthorised) as error:
-            reply = error
-        await replies.put((who, reply))
-
-    def _exclude(self, who: Identifier, reason: str, ledger: _Ledger, *, culprit: bool = True) -> None:
+    def exclude(self, who: Identifier, reason: str, ledger: _Ledger, *, malicious: bool, culprit: bool) -> None:
+        """Note that a member takes no further part in one signing."""
         ledger.refusals[who] = reason
+        if who in ledger.excluded and not malicious:
+            return
         ledger.excluded.add(who)
         if culprit:
             ledger.culprits.add(who)
-        _log.warning("frost_signer_excluded", signer=who, reason=reason, culprit=culprit)
+        (self.counts.malicious if malicious else self.counts.passed_over)[who] += 1
+        _log.warning("frost_signer_excluded", signer=who, reason=reason, culprit=culprit, malicious=malicious)
         if self._on_excluded is not None:
             self._on_excluded(who, reason)
 
@@ -399,12 +173,176 @@ class SigningCoordinator:
         said = (
             "; ".join(f"{who}: {reason.rstrip('.')}" for who, reason in sorted(ledger.refusals.items())) or "no answer"
         )
-        text = f"{headline}; {self._public.threshold} are needed of {len(self._public.participants)} ({said})."
+        text = f"{headline}; {self.public.threshold} are needed of {len(self.public.participants)} ({said})."
+        self.counts.failures += 1
         _log.error("frost_too_few_signers", refusals=ledger.refusals, culprits=sorted(ledger.culprits))
         return TooFewSigners(text, ledger.refusals, ledger.culprits)
 
 
-def _may_be_honest(refusal: FrostError | NotAuthorised) -> bool:
+class _Signing:
+    """One call of `sign`: a task for each member asks it and hands its answers to the ROAST machine, which says what to do next."""
+
+    def __init__(self, owner: SigningCoordinator, context: bytes, message: bytes, ledger: _Ledger) -> None:
+        self._owner, self._limits = owner, owner.limits
+        self._context, self._message, self._ledger = context, message, ledger
+        self._roast = Roast(owner.public, message)
+        self._orders: dict[Identifier, asyncio.Queue[Session]] = {
+            who: asyncio.Queue(1) for who in owner.public.participants
+        }
+        self._news = asyncio.Event()
+        self._named: set[Identifier] = set()
+        # When the last session was opened, and since when there could be another beside it.
+        self._opened_at = 0.0
+        self._could_open_at: float | None = None
+
+    async def run(self) -> GroupSignature | None:
+        """The signature, or None when no quorum is left."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._follow(who)) for who in self._orders]
+            try:
+                await self._until_over()
+            finally:
+                for task in tasks:
+                    task.cancel()
+        signature = self._roast.signature
+        if signature is not None:
+            winner = next(session for session in self._roast.sessions if session.package.r == signature.r)
+            _log.info(
+                "frost_signed",
+                signers=winner.package.signers,
+                session=winner.number,
+                sessions=len(self._roast.sessions),
+                message=self._message.hex(),
+            )
+        return signature
+
+    # ---- when
+
+    async def _until_over(self) -> None:
+        roast, loop, give_up_at = self._roast, asyncio.get_running_loop(), None
+        while roast.signature is None:
+            self._news.clear()
+            wake_at = self._open_sessions(loop.time())
+            self._name_the_blamed()
+            if roast.hopeless:
+                # The rest are heard for a moment, so that the error can name them rightly.
+                give_up_at = give_up_at or loop.time() + self._limits.pause_seconds
+                unheard = self._unheard()
+                if not unheard or loop.time() >= give_up_at:
+                    for who in unheard:
+                        self._ledger.refusals[who] = "It had not answered when the quorum was out of reach."
+                    return
+                wake_at = give_up_at
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(wake_at):
+                    await self._news.wait()
+        self._name_the_blamed()
+
+    def _open_sessions(self, now: float) -> float | None:
+        """Open what is to be opened now. When to look again without news; None for never.
+
+        The first session is opened at once, and so is the next when none is pending. Beside a pending session another is opened when that
+        one has had twice the time that it took to have t members ready for more: a slow link is not yet silence.
+        """
+        roast = self._roast
+        while roast.can_open:
+            self._could_open_at = self._could_open_at or now
+            least, longest = _HEDGE_SECONDS
+            patience = min(max(self._could_open_at - self._opened_at, least), longest)
+            if roast.pending and now < self._could_open_at + patience:
+                return self._could_open_at + patience
+            session = roast.open()
+            self._could_open_at = None
+            if session is not None:
+                self._opened_at = now
+                self._owner.counts.sessions += 1
+                for who in session.package.signers:
+                    self._orders[who].put_nowait(session)
+        self._could_open_at = None
+        return None
+
+    def _unheard(self) -> list[Identifier]:
+        standing, refusals = self._roast.standing, self._ledger.refusals
+        return [who for who in self._orders if standing(who) is Standing.AWAITED and who not in refusals]
+
+    def _name_the_blamed(self) -> None:
+        for who in self._roast.blamed.keys() - self._named:
+            self._named.add(who)
+            self._owner.exclude(who, self._roast.blamed[who], self._ledger, malicious=True, culprit=True)
+
+    # ---- one member
+
+    async def _follow(self, who: Identifier) -> None:
+        """Ask one member for a commitment, and then for a share in each session that it is given, until it is out or all is over."""
+        session_id = await self._first_commitment(who)
+        try:
+            while session_id is not None:
+                session = await self._orders[who].get()
+                session_id = await self._share(who, session, session_id)
+        finally:
+            if who == self._owner.local and session_id is not None:
+                self._owner.signer.forget(who, session_id)
+        self._news.set()
+
+    async def _first_commitment(self, who: Identifier) -> bytes | None:
+        """The session id under which the member committed; None if it is out."""
+        pause = self._limits.pause_seconds
+        for attempt in range(1, self._limits.attempts + 1):
+            session_id = self._owner.randomness(SESSION_ID_BYTES)
+            reply = await self._ask(who, COMMIT_PATH, CommitRequest(session_id, self._context).to_bytes())
+            self._news.set()
+            if self._roast.signature is not None:
+                return session_id
+            if isinstance(reply, bytes):
+                self._ledger.refusals.pop(who, None)
+                try:
+                    self._roast.add_commitment(who, NonceCommitment.from_bytes(reply))
+                except DecodeError as error:
+                    self._roast.blame(who, str(error))
+                return session_id if self._roast.standing(who) is Standing.READY else None
+            self._ledger.refusals[who] = str(reply)
+            if attempt < self._limits.attempts:
+                # Nobody is to blame yet: a member that is behind, busy or restarting gets a moment.
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  # jitter is no secret
+                pause *= 2
+        self._roast.pass_over(who)
+        return None
+
+    async def _share(self, who: Identifier, session: Session, session_id: bytes) -> bytes | None:
+        """Have the member sign. The session id of its next commitment; None if it is out."""
+        following = self._owner.randomness(SESSION_ID_BYTES)
+        request = ShareRequest(session_id, session.package.commitments, following)
+        reply = await self._ask(who, SHARE_PATH, request.to_bytes())
+        self._news.set()
+        if self._roast.signature is not None:
+            return following
+        if not isinstance(reply, bytes):
+            self._roast.pass_over(who)
+            culprit = not _may_be_honest(reply)
+            self._owner.exclude(who, str(reply), self._ledger, malicious=False, culprit=culprit)
+            return None
+        try:
+            answer = ShareReply.from_bytes(reply)
+            if answer.following is None:
+                raise DecodeError("The signature share came without the commitment that was asked for.")
+            self._roast.add_share(session.number, who, answer.share, answer.following)
+        except DecodeError as error:
+            self._roast.blame(who, str(error))
+        return following if self._roast.standing(who) is Standing.READY else None
+
+    async def _ask(self, who: Identifier, path: str, body: bytes) -> _Reply:
+        signer = self._owner.signer
+        try:
+            if who != self._owner.local:
+                return await self._owner.peers[who].call(path, body, self._limits.round_seconds)
+            if path == COMMIT_PATH:
+                return await signer.answer_commit(who, body)
+            return await signer.answer_share(who, body)
+        except (ProtocolError, NotAuthorised) as error:
+            return error
+
+
+def _may_be_honest(refusal: ProtocolError | NotAuthorised) -> bool:
     """A signer that commits and then says no may have seen a reorg or restarted: it is left out, and not blamed."""
     return isinstance(refusal, NotAuthorised) or (
         isinstance(refusal, PeerRefused) and refusal.peer_code in _HONEST_CODES

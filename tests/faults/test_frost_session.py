@@ -15,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridges.frost import signing
-from bridges.frost.coordinator import CommitRequest, ShareRequest
+from bridges.frost.coordinator import CommitRequest, ShareReply, ShareRequest
 from bridges.frost.errors import (
     DecodeError,
     IllegalTransition,
@@ -35,7 +35,7 @@ from bridges.frost.session import (
     SignerLimits,
     SigningCoordinator,
 )
-from bridges.frost.signing import NonceCommitment, SignatureShare
+from bridges.frost.signing import NonceCommitment
 from bridges.frost.transport import PeerCaller, PeerClient, PeerServer, TransportIdentity
 from oracle.errors import SigningError
 
@@ -94,7 +94,7 @@ async def committee_of(
     async with contextlib.AsyncExitStack() as stack:
         members: dict[int, Member] = {}
         for share in deal(n, t, os.urandom):
-            own = share.identifier
+            own = int(share.identifier)
             pins = {i: identities[i].certificate for i in range(1, n + 1) if i != own}
             server = PeerServer(identities[own], pins, ("127.0.0.1", 0))
             signer = Signer(share, agree, limits=limits)
@@ -123,8 +123,8 @@ async def silent(_: int, __: bytes) -> bytes:
 
 def lying(signer: Signer) -> Tamper:
     async def answer(peer_id: int, body: bytes) -> bytes:
-        share = SignatureShare.from_bytes(await signer.answer_share(peer_id, body))
-        return replace(share, z=Scalar(share.z ^ 1)).to_bytes()
+        reply = ShareReply.from_bytes(await signer.answer_share(peer_id, body))
+        return replace(reply, share=replace(reply.share, z=Scalar(reply.share.z ^ 1))).to_bytes()
 
     return answer
 
@@ -186,7 +186,7 @@ async def test_session__one_lying_of_four__signs_with_the_others(four: Committee
     with capture_logs() as logs:
         assert four.holds(await four.coordinator().sign(CONTEXT))
     assert [(e["signer"], e["culprit"]) for e in logs if e["event"] == "frost_signer_excluded"] == [(2, True)]
-    assert [e["attempt"] for e in logs if e["event"] == "frost_signed"] == [2]
+    assert [e["session"] for e in logs if e["event"] == "frost_signed"] == [1]
 
 
 @pytest.mark.parametrize("liar", [True, False])
@@ -235,7 +235,8 @@ async def test_session__peer_behind_at_first__is_asked_again(four: Committee) ->
     await four.members[3].server.stop()
     with capture_logs() as logs:
         assert four.holds(await four.coordinator().sign(CONTEXT))
-    assert [e["attempt"] for e in logs if e["event"] == "frost_signed"] == [2]
+    assert asked == 3  # refused, committed, signed
+    assert [e["sessions"] for e in logs if e["event"] == "frost_signed"] == [1]
 
 
 async def test_session__peers_disagree__refusals_say_who_and_why(four: Committee) -> None:
@@ -386,7 +387,7 @@ async def test_signer__two_round_twos_at_once__one_share_leaves(shares: tuple[Ke
     await asyncio.sleep(0)
     gate.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(result) for result in results] == [SignatureShare, NonceSpent, NonceSpent]
+    assert [type(result) for result in results] == [ShareReply, NonceSpent, NonceSpent]
 
 
 async def test_signer__other_list_for_the_same_nonces__is_refused(shares: tuple[KeyShare, ...]) -> None:
@@ -403,7 +404,7 @@ async def test_signer__another_coordinator__cannot_use_the_session(shares: tuple
     request = await opened(signers, peer=4)
     with pytest.raises(NonceSpent):
         await signers[0].sign(2, request)
-    assert isinstance(await signers[0].sign(4, request), SignatureShare)
+    assert isinstance(await signers[0].sign(4, request), ShareReply)
 
 
 async def test_signer__our_commitment_replaced__is_refused_and_spent(shares: tuple[KeyShare, ...]) -> None:
@@ -483,7 +484,7 @@ async def test_signer__session_id_in_use__is_refused_and_the_first_stands(shares
     request = await opened(signers)
     with pytest.raises(IllegalTransition):
         await signers[0].commit(4, CommitRequest(request.session_id, CONTEXT))
-    assert isinstance(await signers[0].sign(4, request), SignatureShare)
+    assert isinstance(await signers[0].sign(4, request), ShareReply)
 
 
 @pytest.mark.parametrize("bound", [1, 3, 8])
@@ -495,7 +496,7 @@ async def test_signer__flood_of_commit_requests__holds_the_newest_of_that_peer_a
     for i in range(2 * bound + 3):
         await signers[0].commit(4, CommitRequest(i.to_bytes(16, "big"), CONTEXT))
         assert signers[0].pending == min(i + 1, bound) + 1
-    assert isinstance(await signers[0].sign(2, other), SignatureShare)
+    assert isinstance(await signers[0].sign(2, other), ShareReply)
     with pytest.raises(NonceSpent):
         await signers[0].sign(4, ShareRequest(bytes(16), other.commitments))
     signers[0].close()
@@ -506,7 +507,7 @@ async def test_signer__nonces_past_their_age__are_wiped_and_refused(shares: tupl
     now = 0.0
     signers = [Signer(share, agree, clock=lambda: now) for share in shares[:3]]
     request = await opened(signers)
-    nonces = next(iter(signers[0]._pending.values())).nonces
+    nonces = next(iter(signers[0]._pending[4].values())).nonces
     now = 60.0
     with pytest.raises(NonceSpent):
         await signers[0].sign(4, request)

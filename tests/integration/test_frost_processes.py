@@ -18,10 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bridges.frost import keystore, signing
+from bridges.frost.coordinator import ShareReply
 from bridges.frost.group import Scalar
 from bridges.frost.keygen import GroupPublicKey, deal
 from bridges.frost.session import SHARE_PATH, CoordinatorLimits, Signer, SigningCoordinator
-from bridges.frost.signing import GroupSignature, SignatureShare
+from bridges.frost.signing import GroupSignature
 from bridges.frost.transport import PeerCertificate, PeerClient, PeerServer, TransportIdentity
 from oracle.errors import SigningError
 
@@ -45,8 +46,8 @@ async def member(home: Path, *, lies: bool) -> None:
     signer = Signer(share, authorise)
 
     async def lie(peer_id: int, body: bytes) -> bytes:
-        honest = SignatureShare.from_bytes(await signer.answer_share(peer_id, body))
-        return replace(honest, z=Scalar(honest.z ^ 1)).to_bytes()
+        honest = ShareReply.from_bytes(await signer.answer_share(peer_id, body))
+        return replace(honest, share=replace(honest.share, z=Scalar(honest.share.z ^ 1))).to_bytes()
 
     server = PeerServer(identity, pins, ("127.0.0.1", 0))
     signer.register(server)

@@ -52,8 +52,10 @@ class SignerMachine(RuleBasedStateMachine):
         assert all(made not in known for known in self.seen.values())
         self.seen.setdefault(session_id, []).append(made)
 
-    @rule(peer=PEERS, session_id=SESSIONS, data=st.data())
-    def ask_for_a_share(self, peer: int, session_id: bytes, data: st.DataObject) -> None:
+    @rule(peer=PEERS, session_id=SESSIONS, following=st.none() | SESSIONS, data=st.data())
+    def ask_for_a_share(self, peer: int, session_id: bytes, following: bytes | None, data: st.DataObject) -> None:
+        if following == session_id:
+            following = None
         known = [c for commitments in self.seen.values() for c in commitments]
         if not known:
             return
@@ -61,9 +63,15 @@ class SignerMachine(RuleBasedStateMachine):
         own = data.draw(st.sampled_from(known))
         others = tuple(commit(share, os.urandom(64)).commitment for share in SHARES[1:3])
         try:
-            share = self.loop.run_until_complete(self.signer.sign(peer, ShareRequest(session_id, (own, *others))))
+            request = ShareRequest(session_id, (own, *others), following)
+            reply = self.loop.run_until_complete(self.signer.sign(peer, request))
         except (FrostError, NotAuthorised):
             return
+        share = reply.share
+        assert (reply.following is None) is (following is None)
+        if following is not None and reply.following is not None:
+            assert all(reply.following not in known for known in self.seen.values())
+            self.seen.setdefault(following, []).append(reply.following)
         self.shares[own] += 1
         messages = [context.ljust(32, b"\x00") for context in (b"a", b"b")]
         packages = [prepare(SHARES[0].public, message, [own, *others]) for message in messages]

@@ -1,4 +1,4 @@
-"""Keys, the two rounds and the session's state machine, with the attacks that each must withstand."""
+"""Keys and the two rounds, with the attacks that each must withstand."""
 
 from __future__ import annotations
 
@@ -9,19 +9,13 @@ from itertools import combinations
 import pytest
 
 from bridges.frost import signing
-from bridges.frost.coordinator import SigningSession, State
 from bridges.frost.errors import (
     DecodeError,
-    Equivocation,
-    GroupError,
-    IllegalTransition,
-    InvalidShare,
     InvalidSignature,
     KeyMaterialError,
     NonceSpent,
-    WrongIdentifier,
 )
-from bridges.frost.group import ORDER, Identifier, Point, Scalar, SecretScalar, base_times, identifier, point_sum
+from bridges.frost.group import ORDER, Scalar, SecretScalar, base_times, identifier, point_sum
 from bridges.frost.keygen import (
     GroupPublicKey,
     KeyShare,
@@ -249,139 +243,3 @@ def test_verify__other_message_length__is_false(shares: tuple[KeyShare, ...]) ->
     assert signing.verify(key, signature, MESSAGE)
     assert not signing.verify(key, signature, MESSAGE + b"\x00")
     assert not signing.verify(key, signature, b"")
-
-
-# ---- the session's state machine
-
-
-def start(shares: tuple[KeyShare, ...]) -> tuple[SigningSession, list[signing.SigningNonces]]:
-    return SigningSession(shares[0].public, MESSAGE), commit_all(list(shares))
-
-
-def test_session__t_commitments_then_t_shares__signs(shares: tuple[KeyShare, ...]) -> None:
-    session, nonces = start(shares)
-    order = [3, 0, 2]
-    packages = [session.add_commitment(shares[i].identifier, nonces[i].commitment) for i in order]
-    assert packages[:2] == [None, None]
-    package = packages[2]
-    assert package is not None
-    assert package.signers == (1, 3, 4)
-    results = [session.add_share(shares[i].identifier, signing.sign(shares[i], nonces[i], package)) for i in order]
-    assert results[:2] == [None, None]
-    assert results[2] is not None
-    assert session.state is State.SIGNED
-    assert signing.verify(shares[0].public.group_public_key, results[2], MESSAGE)
-
-
-def test_session__illegal_transitions__raise_and_change_nothing(shares: tuple[KeyShare, ...]) -> None:
-    session, nonces = start(shares)
-    one = shares[0].identifier
-    with pytest.raises(IllegalTransition):
-        session.add_share(one, SignatureShare(one, Scalar(1)))
-    assert session.state is State.COMMITTING
-    for i in range(3):
-        package = session.add_commitment(shares[i].identifier, nonces[i].commitment)
-    assert package is not None
-    with pytest.raises(IllegalTransition):
-        session.add_commitment(shares[3].identifier, nonces[3].commitment)
-    with pytest.raises(IllegalTransition):
-        session.add_share(shares[3].identifier, SignatureShare(shares[3].identifier, Scalar(1)))
-    assert session.state is State.SHARING
-    assert session.missing == (1, 2, 3)
-
-
-def test_session__equivocating_signer__is_named(shares: tuple[KeyShare, ...]) -> None:
-    session, nonces = start(shares)
-    one = shares[0].identifier
-    assert session.add_commitment(one, nonces[0].commitment) is None
-    assert session.add_commitment(one, nonces[0].commitment) is None
-    with pytest.raises(Equivocation) as caught:
-        session.add_commitment(one, signing.commit(shares[0], os.urandom(64)).commitment)
-    assert caught.value.culprits == (1,)
-
-
-def test_session__second_different_share__is_named(shares: tuple[KeyShare, ...]) -> None:
-    session, nonces = start(shares)
-    for i in range(3):
-        package = session.add_commitment(shares[i].identifier, nonces[i].commitment)
-    assert package is not None
-    one = shares[0].identifier
-    share = signing.sign(shares[0], nonces[0], package)
-    assert session.add_share(one, share) is None
-    assert session.add_share(one, share) is None
-    with pytest.raises(Equivocation) as caught:
-        session.add_share(one, replace(share, z=Scalar(1)))
-    assert caught.value.culprits == (1,)
-
-
-def test_session__speaking_for_another__names_the_speaker(shares: tuple[KeyShare, ...]) -> None:
-    session, nonces = start(shares)
-    with pytest.raises(WrongIdentifier) as caught:
-        session.add_commitment(shares[1].identifier, nonces[0].commitment)
-    assert caught.value.culprits == (2,)
-
-
-def test_session__stranger__is_refused(shares: tuple[KeyShare, ...]) -> None:
-    session, nonces = start(shares)
-    stranger = Identifier(9)
-    with pytest.raises(KeyMaterialError):
-        session.add_commitment(stranger, replace(nonces[0].commitment, identifier=stranger))
-
-
-def test_session__bad_share__fails_and_names_its_maker(shares: tuple[KeyShare, ...]) -> None:
-    session, nonces = start(shares)
-    for i in range(3):
-        package = session.add_commitment(shares[i].identifier, nonces[i].commitment)
-    assert package is not None
-    made = [signing.sign(shares[i], nonces[i], package) for i in range(3)]
-    session.add_share(shares[0].identifier, made[0])
-    session.add_share(shares[1].identifier, replace(made[1], z=Scalar(made[1].z ^ 1)))
-    with pytest.raises(InvalidShare) as caught:
-        session.add_share(shares[2].identifier, made[2])
-    assert caught.value.culprits == (2,)
-    assert session.state is State.FAILED
-    with pytest.raises(IllegalTransition):
-        session.add_share(shares[2].identifier, made[2])
-
-
-def test_session__coordinator_shows_two_lists__no_signature_comes_of_it(shares: tuple[KeyShare, ...]) -> None:
-    """A coordinator that tells signers different commitments gets shares that do not add up, and no second try."""
-    session, nonces = start(shares)
-    for i in range(3):
-        package = session.add_commitment(shares[i].identifier, nonces[i].commitment)
-    assert package is not None
-    other = signing.prepare(
-        shares[0].public, MESSAGE, [nonces[0].commitment, nonces[1].commitment, nonces[3].commitment]
-    )
-    session.add_share(shares[0].identifier, signing.sign(shares[0], nonces[0], other))
-    with pytest.raises(NonceSpent):
-        signing.sign(shares[0], nonces[0], package)
-    session.add_share(shares[1].identifier, signing.sign(shares[1], nonces[1], package))
-    with pytest.raises(InvalidShare):
-        session.add_share(shares[2].identifier, signing.sign(shares[2], nonces[2], package))
-    assert session.state is State.FAILED
-
-
-def test_session__commitments_that_cancel__are_refused_and_change_nothing(
-    shares: tuple[KeyShare, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session, nonces = start(shares)
-    for i in range(2):
-        session.add_commitment(shares[i].identifier, nonces[i].commitment)
-
-    def identity(_: object) -> Point:
-        raise GroupError("identity")
-
-    # Binding factors make this infeasible to provoke, so it is made to happen.
-    with monkeypatch.context() as patch:
-        patch.setattr(signing, "point_sum", identity)
-        with pytest.raises(GroupError):
-            session.add_commitment(shares[2].identifier, nonces[2].commitment)
-    assert session.state is State.COMMITTING
-    assert session.add_commitment(shares[3].identifier, nonces[3].commitment) is not None
-
-
-@pytest.mark.parametrize("size", [0, 31, 33])
-def test_session__message_of_another_length__is_refused(shares: tuple[KeyShare, ...], size: int) -> None:
-    with pytest.raises(DecodeError):
-        SigningSession(shares[0].public, bytes(size))
