@@ -25,7 +25,7 @@ from bridges.solana.transactions import SendPolicy, Sent, TransactionSender
 from oracle.errors import ConfigError
 from oracle.ports import ModelInfo
 from oracle.protocol.errors import DecodeError
-from oracle.protocol.types import Account, CommitteeEpoch, Endpoint, UnixSeconds
+from oracle.protocol.types import Account, CommitteeEpoch, Endpoint
 
 D = TypeVar("D", covariant=True)
 
@@ -64,21 +64,24 @@ class SolanaGovernance:
         """The program as peers know it."""
         return Endpoint(self.client.chain, Account(bytes(self.addresses.program)))
 
-    async def initialise(self, treasury: Pubkey, key: GroupKey) -> Sent | None:
-        """Creates configuration and committee epoch 1. Raises ConfigError when it was initialised otherwise."""
+    async def initialise(self, treasury: Pubkey, key: GroupKey, activation_delay: int) -> Sent | None:
+        """Creates configuration and committee epoch 1. `activation_delay`: seconds until a later key counts.
+
+        Raises ConfigError when it was initialised otherwise.
+        """
         config = await self._account(self.addresses.config.address)
         if config is not None:
-            await self._check_initialised(config, treasury, key)
+            await self._check_initialised(config, treasury, key, activation_delay)
             return None
         reference = self.client.chain.reference
-        step = instructions.initialise(self.addresses, self.sender.payer, reference, treasury, key)
+        step = instructions.initialise(self.addresses, self.sender.payer, reference, treasury, key, activation_delay)
         return await self.sender.send([step])
 
-    async def set_committee(self, key: GroupKey, previous_valid_until: UnixSeconds) -> Sent | None:
-        """A further committee epoch; the one before ends with the second `previous_valid_until` (one in the past ends it at once)."""
+    async def set_committee(self, key: GroupKey, overlap: int) -> Sent | None:
+        """A further committee epoch, which begins after the activation delay; the one before ends `overlap` seconds later."""
         if await self._committee_is(key):
             return None
-        step = instructions.set_committee(self.addresses, self.sender.payer, key, previous_valid_until)
+        step = instructions.set_committee(self.addresses, self.sender.payer, key, overlap)
         return await self.sender.send([step])
 
     async def register_model(self, model: ModelAccount) -> Sent | None:
@@ -98,10 +101,13 @@ class SolanaGovernance:
         step = instructions.register_peer(self.addresses, self.sender.payer, origin, active=active)
         return await self.sender.send([step])
 
-    async def _check_initialised(self, account: AccountData, treasury: Pubkey, key: GroupKey) -> None:
+    async def _check_initialised(self, account: AccountData, treasury: Pubkey, key: GroupKey, delay: int) -> None:
         config = _decoded(ConfigAccount, account, self.addresses.program)
-        if (config.treasury, config.chain_reference) != (treasury, self.client.chain.reference):
-            raise ConfigError(f"The program {self.addresses.program} was initialised with another treasury or cluster.")
+        found = (config.treasury, config.chain_reference, config.activation_delay)
+        if found != (treasury, self.client.chain.reference, delay):
+            raise ConfigError(
+                f"The program {self.addresses.program} was initialised with another treasury, cluster or activation delay."
+            )
         if not await self._committee_is(key):
             raise ConfigError(f"The program {self.addresses.program} was initialised with another group key.")
 

@@ -17,6 +17,8 @@ from oracle.protocol.errors import EncodeError
 from oracle.protocol.message import InferenceRequest, Message, encode_endpoint
 from oracle.protocol.types import WORD, Account, CommitteeEpoch, Digest, Endpoint, Kind, UnixSeconds
 
+NEVER: Final = UnixSeconds(0)
+"""Expiry of a message that never expires."""
 POINT: Final = 33
 SIGNATURE: Final = 65
 _SYSTEM: Final = AccountMeta(SYSTEM_PROGRAM, is_signer=False, is_writable=False)
@@ -71,15 +73,24 @@ def _signs(key: Pubkey, *, writable: bool = True) -> AccountMeta:
 
 
 def initialise(
-    at: ProgramAddresses, authority: Pubkey, chain_reference: bytes, treasury: Pubkey, key: GroupKey
+    at: ProgramAddresses,
+    authority: Pubkey,
+    chain_reference: bytes,
+    treasury: Pubkey,
+    key: GroupKey,
+    activation_delay: int,
 ) -> Instruction:
-    """Creates the configuration and committee epoch 1; `authority` is the program's upgrade authority."""
+    """Creates the configuration and committee epoch 1; `authority` is the program's upgrade authority.
+
+    `activation_delay`: seconds between the arrival of a later key and its epoch's begin, in which governance can veto it.
+    """
     if key.epoch != 1:
         raise EncodeError(f"The first committee has epoch 1, not {key.epoch}.")
     config, committee = at.config, at.committee(key.epoch)
     data = b"".join(
         (
             bytes([c.INSTRUCTION_INITIALISE, config.bump, committee.bump]),
+            _le(activation_delay, 4, "activation delay"),
             _fixed(chain_reference, WORD, "A chain reference"),
             bytes(treasury),
             bytes([key.parity]),
@@ -97,10 +108,11 @@ def initialise(
     return Instruction(at.program, data, accounts)
 
 
-def set_committee(
-    at: ProgramAddresses, authority: Pubkey, key: GroupKey, previous_valid_until: UnixSeconds
-) -> Instruction:
-    """A further committee epoch; signatures of the one before are taken until `previous_valid_until`."""
+def set_committee(at: ProgramAddresses, authority: Pubkey, key: GroupKey, overlap: int) -> Instruction:
+    """A further committee epoch, which begins after the activation delay; signatures of the one before are taken for `overlap` seconds more.
+
+    For a committee that can no longer sign its own rotation.
+    """
     if key.epoch < 2:
         raise EncodeError("A further committee has epoch 2 or above.")
     new = at.committee(key.epoch)
@@ -108,7 +120,7 @@ def set_committee(
         (
             bytes([c.INSTRUCTION_SET_COMMITTEE, new.bump]),
             _le(key.epoch, 4, "epoch"),
-            _le(previous_valid_until, 8, "previous valid until"),
+            _le(overlap, 4, "overlap"),
             bytes([key.parity]),
             key.x,
             key.proof_of_possession,
@@ -148,16 +160,25 @@ def register_peer(at: ProgramAddresses, authority: Pubkey, origin: Endpoint, *, 
 
 
 def send(
-    at: ProgramAddresses, sender: Pubkey, sequence: int, destination: Endpoint, recipient: Account, payload: bytes
+    at: ProgramAddresses,
+    sender: Pubkey,
+    sequence: int,
+    destination: Endpoint,
+    recipient: Account,
+    payload: bytes,
+    expiry: UnixSeconds = NEVER,
 ) -> Instruction:
-    """Posts a KIND_MESSAGE; `sequence` must be the configuration's next one."""
+    """Posts a KIND_MESSAGE; `sequence` must be the configuration's next one. `expiry` in Unix seconds of the destination, or NEVER."""
     outbox = at.outbox(sequence)
-    if len(payload) > c.MAX_PAYLOAD_SIZE:
-        raise EncodeError(f"A payload has at most {c.MAX_PAYLOAD_SIZE} bytes, not {len(payload)}.")
+    # What is said of a message that expired repeats its payload behind a digest.
+    most = c.MAX_PAYLOAD_SIZE - (c.NON_DELIVERY_SIZE if expiry else 0)
+    if len(payload) > most:
+        raise EncodeError(f"This payload has at most {most} bytes, not {len(payload)}.")
     data = b"".join(
         (
             bytes([c.INSTRUCTION_SEND, outbox.bump]),
             _le(sequence, 8, "sequence"),
+            _le(expiry, 8, "expiry"),
             _le(destination.chain.chain_type, 2, "chain type"),
             destination.chain.reference,
             destination.gateway,

@@ -169,10 +169,11 @@ class _Fields:
 
 @dataclass(frozen=True, slots=True)
 class ConfigAccount:
-    """[config]. `next_sequence` is the sequence of the next post."""
+    """[config]. `next_sequence` is the sequence of the next post; `activation_delay` in seconds from a key's arrival to its epoch's begin."""
 
     current_epoch: CommitteeEpoch
     next_sequence: int
+    activation_delay: int
     authority: Pubkey
     treasury: Pubkey
     chain_reference: bytes
@@ -182,12 +183,14 @@ class ConfigAccount:
         """Raises DecodeError."""
         f = _Fields(account, program, "configuration", c.ACCOUNT_CONFIG, c.CONFIG_ACCOUNT_SIZE, tail=False)
         f.zeros(c.CONFIG_ACCOUNT_RESERVED_OFFSET, 1)
+        f.zeros(c.CONFIG_ACCOUNT_RESERVED_2_OFFSET, 4)
         next_sequence = f.uint(c.CONFIG_ACCOUNT_NEXT_SEQUENCE_OFFSET, 8)
         if next_sequence < 1:
             raise DecodeError("The configuration account's next sequence is 0; sequences start at 1.")
         return cls(
             CommitteeEpoch(f.uint(c.CONFIG_ACCOUNT_CURRENT_EPOCH_OFFSET, 4)),
             next_sequence,
+            f.uint(c.CONFIG_ACCOUNT_ACTIVATION_DELAY_OFFSET, 4),
             f.key(c.CONFIG_ACCOUNT_AUTHORITY_OFFSET),
             f.key(c.CONFIG_ACCOUNT_TREASURY_OFFSET),
             f.word(c.CONFIG_ACCOUNT_CHAIN_REFERENCE_OFFSET),
@@ -196,9 +199,10 @@ class ConfigAccount:
 
 @dataclass(frozen=True, slots=True)
 class CommitteeAccount:
-    """[committee, epoch]. `valid_until` is the last second at which this epoch's signatures are taken; 0: no end."""
+    """[committee, epoch]. Its signatures are taken from second `valid_from` to second `valid_until`; 0: no end."""
 
     epoch: CommitteeEpoch
+    valid_from: UnixSeconds
     valid_until: UnixSeconds
     group_key_x: bytes
     group_key_parity: int
@@ -209,6 +213,7 @@ class CommitteeAccount:
         f = _Fields(account, program, "committee", c.ACCOUNT_COMMITTEE, c.COMMITTEE_ACCOUNT_SIZE, tail=False)
         return cls(
             CommitteeEpoch(f.uint(c.COMMITTEE_ACCOUNT_EPOCH_OFFSET, 4)),
+            UnixSeconds(f.uint(c.COMMITTEE_ACCOUNT_VALID_FROM_OFFSET, 8)),
             UnixSeconds(f.uint(c.COMMITTEE_ACCOUNT_VALID_UNTIL_OFFSET, 8)),
             f.word(c.COMMITTEE_ACCOUNT_GROUP_KEY_X_OFFSET),
             int(f.flag(c.COMMITTEE_ACCOUNT_GROUP_KEY_PARITY_OFFSET, "group key parity")),

@@ -17,6 +17,7 @@ from solders.pubkey import Pubkey
 
 from bridges.solana import instructions
 from bridges.solana.client import Commitment, SolanaClient
+from bridges.solana.instructions import NEVER
 from bridges.solana.layout import (
     INBOX_KIND_AT,
     INBOX_REQUEST_ID_AT,
@@ -87,15 +88,19 @@ class SolanaRequester:
             body, lambda sequence: instructions.request(self.addresses, self.key, sequence, deadline, asked)
         )
 
-    async def send_message(self, destination: Endpoint, recipient: Account, payload: bytes) -> AskReceipt:
-        """Post a KIND_MESSAGE to a registered peer's chain."""
+    async def send_message(
+        self, destination: Endpoint, recipient: Account, payload: bytes, expiry: UnixSeconds = NEVER
+    ) -> AskReceipt:
+        """Post a KIND_MESSAGE to a registered peer's chain; one with an expiry that is not delivered by then comes back as a non-delivery."""
 
         def body(sequence: int) -> Message:
-            return self._post(Kind.MESSAGE, sequence, destination, recipient, UnixSeconds(0), payload)
+            return self._post(Kind.MESSAGE, sequence, destination, recipient, expiry, payload)
 
         return await self.posted(
             body,
-            lambda sequence: instructions.send(self.addresses, self.key, sequence, destination, recipient, payload),
+            lambda sequence: instructions.send(
+                self.addresses, self.key, sequence, destination, recipient, payload, expiry
+            ),
         )
 
     async def answer(self, request_id: Digest, commitment: Commitment = "confirmed") -> Answer | None:

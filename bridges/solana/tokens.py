@@ -65,21 +65,17 @@ class SolanaTokens:
 
     # ---- governance ----
 
-    async def initialise(self, link: ti.Link, guardian: Pubkey, queue_delay: int) -> Sent | None:
+    async def initialise(self, link: ti.Link, settings: ti.Settings) -> Sent | None:
         """Link the program to an EVM factory (as its upgrade authority); None when it was linked so before.
 
         Raises ConfigError when it was linked otherwise.
         """
         if await self.lookup.account(self.at.authority) is None:
-            return await self._send(ti.initialise(self.at, self.key, link, guardian, queue_delay))
+            return await self._send(ti.initialise(self.at, self.key, link, settings))
         found = await self.lookup.bridge()
         same = ti.Link(found.origin, found.factory, found.native_init_code_hash, found.wrapped_init_code_hash)
-        if (same, found.guardian, found.queue_delay, found.sibyl) != (
-            link,
-            guardian,
-            queue_delay,
-            self.at.sibyl.program,
-        ):
+        chosen = ti.Settings(found.guardian, found.queue_delay, found.governance_delay)
+        if (same, chosen, found.sibyl) != (link, settings, self.at.sibyl.program):
             raise ConfigError(f"The token program {self.at.tokens.program} was initialised with other settings.")
         return None
 

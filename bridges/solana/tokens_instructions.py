@@ -11,6 +11,7 @@ from solders.pubkey import Pubkey
 from solders.system_program import ID as SYSTEM_PROGRAM
 from solders.system_program import TransferParams, transfer
 
+from bridges.solana.instructions import NEVER
 from bridges.solana.layout import ProgramAddresses
 from bridges.solana.tokens_layout import (
     ASSOCIATED,
@@ -26,7 +27,7 @@ from bridges.solana.tokens_layout import (
 from oracle.protocol import constants as c
 from oracle.protocol.errors import EncodeError
 from oracle.protocol.message import Message, encode_endpoint
-from oracle.protocol.types import ADDRESS, WORD, Account, ChainType, Digest, Endpoint, check_account
+from oracle.protocol.types import ADDRESS, WORD, Account, ChainType, Digest, Endpoint, UnixSeconds, check_account
 
 
 def _le(value: int, size: int, name: str) -> bytes:
@@ -76,8 +77,17 @@ class Link:
     wrapped_init_code_hash: bytes
 
 
-def initialise(at: Programs, authority: Pubkey, link: Link, guardian: Pubkey, queue_delay: int) -> Instruction:
-    """Creates [bridge]; `authority` is the upgrade authority and becomes the governance authority. `queue_delay` in seconds."""
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is chosen once, at initialisation: who may pause, and two delays in seconds (of a queued transfer, of an act of governance)."""
+
+    guardian: Pubkey
+    queue_delay: int
+    governance_delay: int
+
+
+def initialise(at: Programs, authority: Pubkey, link: Link, settings: Settings) -> Instruction:
+    """Creates [bridge]; `authority` is the upgrade authority and becomes the governance authority."""
     if len(link.native_init_code_hash) != WORD or len(link.wrapped_init_code_hash) != WORD:
         raise EncodeError("A hash of creation code has 32 bytes.")
     check_account(ChainType.EIP155, link.factory)
@@ -88,8 +98,9 @@ def initialise(at: Programs, authority: Pubkey, link: Link, guardian: Pubkey, qu
             link.factory,
             link.native_init_code_hash,
             link.wrapped_init_code_hash,
-            bytes(guardian),
-            _le(queue_delay, 4, "queue delay"),
+            bytes(settings.guardian),
+            _le(settings.queue_delay, 4, "queue delay"),
+            _le(settings.governance_delay, 4, "governance delay"),
         )
     )
     accounts = [
@@ -148,12 +159,17 @@ def _vault(at: Programs, token: TokenAccount) -> Pubkey:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """A transfer to an EVM address: `amount` in smallest units of the mint, of which what is below one wire unit stays."""
+    """A transfer to an EVM address: `amount` in smallest units of the mint, of which what is below one wire unit stays.
+
+    `expiry` in Unix seconds (NEVER here means the default lifetime); `fee` in wire units, out of the amount, for whoever delivers.
+    """
 
     sender: Pubkey
     source: Pubkey
     recipient: Account
     amount: int
+    expiry: UnixSeconds = NEVER
+    fee: int = 0
 
 
 def send_tokens(
@@ -168,6 +184,8 @@ def send_tokens(
             post,
             sending.recipient[WORD - ADDRESS :],
             _le(sending.amount, 8, "amount"),
+            _le(sending.expiry, 8, "expiry"),
+            _le(sending.fee, 8, "fee"),
         )
     )
     accounts = [

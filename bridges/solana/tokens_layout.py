@@ -123,10 +123,11 @@ def _endpoint(data: bytes) -> Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class BridgeAccount:
-    """[bridge]: what this deployment is linked to. `queue_delay` in seconds."""
+    """[bridge]: what this deployment is linked to. `queue_delay` and `governance_delay` in seconds."""
 
     paused: bool
     queue_delay: int
+    governance_delay: int
     sibyl: Pubkey
     origin: Endpoint
     chain_reference: bytes
@@ -144,6 +145,7 @@ class BridgeAccount:
         return cls(
             f.data[c.TOKENS_BRIDGE_ACCOUNT_PAUSED_OFFSET] != 0,
             f.uint(c.TOKENS_BRIDGE_ACCOUNT_QUEUE_DELAY_OFFSET, 4),
+            f.uint(c.TOKENS_BRIDGE_ACCOUNT_GOVERNANCE_DELAY_OFFSET, 4),
             f.key(c.TOKENS_BRIDGE_ACCOUNT_SIBYL_OFFSET),
             _endpoint(f.data[start : c.TOKENS_BRIDGE_ACCOUNT_RESERVED_OFFSET]),
             f.word(c.TOKENS_BRIDGE_ACCOUNT_CHAIN_REFERENCE_OFFSET),
@@ -177,7 +179,10 @@ class Bucket(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TokenAccount:
-    """[token, ...]: one token of the bridge. `outstanding` and `cap` in wire units."""
+    """[token, ...]: one token of the bridge. `outstanding`, `cap` and `exit_left` in wire units.
+
+    `paused_since` (0: it is not paused alone) and `exit_begin` (0: no emergency exit) in Unix seconds.
+    """
 
     kind: TokenKind
     wire_decimals: int
@@ -187,6 +192,9 @@ class TokenAccount:
     cap: int
     outbound: Bucket
     inbound: Bucket
+    paused_since: UnixSeconds
+    exit_begin: UnixSeconds
+    exit_left: int
     mint: Pubkey
     token_program: Pubkey
     evm_bridge: Account
@@ -212,6 +220,9 @@ class TokenAccount:
             f.uint(c.TOKENS_TOKEN_ACCOUNT_CAP_OFFSET),
             bucket(c.TOKENS_TOKEN_ACCOUNT_OUTBOUND_CAPACITY_OFFSET),
             bucket(c.TOKENS_TOKEN_ACCOUNT_INBOUND_CAPACITY_OFFSET),
+            UnixSeconds(f.uint(c.TOKENS_TOKEN_ACCOUNT_PAUSED_SINCE_OFFSET)),
+            UnixSeconds(f.uint(c.TOKENS_TOKEN_ACCOUNT_EXIT_BEGIN_OFFSET)),
+            f.uint(c.TOKENS_TOKEN_ACCOUNT_EXIT_LEFT_OFFSET),
             f.key(c.TOKENS_TOKEN_ACCOUNT_MINT_OFFSET),
             f.key(c.TOKENS_TOKEN_ACCOUNT_TOKEN_PROGRAM_OFFSET),
             f.account(c.TOKENS_TOKEN_ACCOUNT_EVM_BRIDGE_OFFSET),

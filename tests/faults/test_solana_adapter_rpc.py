@@ -56,7 +56,10 @@ def owned(data: bytes, owner: Pubkey = AT.program) -> AccountData:
 
 def config(next_sequence: int, reference: bytes = GENESIS) -> AccountData:
     return owned(
-        struct.pack("<BBBBIQ", 1, 1, 255, 0, 1, next_sequence) + seeded("authority") + seeded("treasury") + reference
+        struct.pack("<BBBBIQQ", 1, 1, 255, 0, 1, next_sequence, 0)
+        + seeded("authority")
+        + seeded("treasury")
+        + reference
     )
 
 

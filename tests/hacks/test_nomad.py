@@ -180,7 +180,9 @@ async def test_hack_nomad_solana__program_that_nobody_initialised__delivers_noth
     bench = sp.deploy(GROUP)
     message = bench.inbound(origin=bench.home)
     assert bench.refused(bench.delivery(message)) == "WrongOwner"
-    thief = instructions.initialise(bench.at, bench.user.pubkey(), sp.GENESIS, bench.treasury, sp.group_key(bench.key))
+    thief = instructions.initialise(
+        bench.at, bench.user.pubkey(), sp.GENESIS, bench.treasury, sp.group_key(bench.key), 0
+    )
     assert bench.refused(thief) == "NotUpgradeAuthority"
     bench.accepted(sp.initialise(bench), signers=(bench.authority,))
     bench.accepted(bench.delivery(message))  # control

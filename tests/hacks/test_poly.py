@@ -162,7 +162,7 @@ async def test_hack_poly_evm__the_gateway_owns_nothing_and_strangers_may_not__re
 
 def crafted(bench: Bench) -> bytes:
     """Instruction data that would make the thief the committee, as a message's payload."""
-    step = instructions.set_committee(bench.at, bench.authority.pubkey(), sp.group_key(THIEF, 2), UnixSeconds(1))
+    step = instructions.set_committee(bench.at, bench.authority.pubkey(), sp.group_key(THIEF, 2), 1)
     return bytes(step.data)
 
 
@@ -215,7 +215,7 @@ async def test_hack_poly_solana__result_aimed_past_the_program__refused(bench: B
 
 
 async def test_hack_poly_solana__crafted_instruction_from_anybody_else__refused(bench: Bench) -> None:
-    step = instructions.set_committee(bench.at, bench.user.pubkey(), sp.group_key(THIEF, 2), UnixSeconds(sp.NOW))
+    step = instructions.set_committee(bench.at, bench.user.pubkey(), sp.group_key(THIEF, 2), 1)
     assert bench.refused(step) == "NotAuthority"
-    honest = instructions.set_committee(bench.at, bench.authority.pubkey(), sp.group_key(THIEF, 2), UnixSeconds(sp.NOW))
+    honest = instructions.set_committee(bench.at, bench.authority.pubkey(), sp.group_key(THIEF, 2), 1)
     bench.accepted(honest, signers=(bench.authority,))  # control: the authority

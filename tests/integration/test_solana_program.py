@@ -22,7 +22,7 @@ from contracts.solana.build import build_programs
 from oracle.protocol import constants as c
 from oracle.protocol.hashing import batch_signing_hash, merkle_branch
 from oracle.protocol.message import Remote, result_messages
-from oracle.protocol.types import Chain, CommitteeEpoch, Endpoint, Policy, Sequence, Status, UnixSeconds, evm_account
+from oracle.protocol.types import Chain, CommitteeEpoch, Endpoint, Policy, Sequence, Status, evm_account
 from tests.support import solana_program as sp
 from tests.support.solana_program import Bench
 
@@ -60,9 +60,10 @@ def test_solana_program_initialise__both_parities_of_the_group_key__verify() -> 
 
 def test_solana_program_set_committee__next_epoch__ends_the_old_one(bench: Bench) -> None:
     successor = sp.committee_key("successor")
-    end = UnixSeconds(sp.NOW + 60)
-    step = instructions.set_committee(bench.at, bench.authority.pubkey(), sp.group_key(successor, 2), end)
+    begin, end = sp.NOW + sp.ACTIVATION_DELAY, sp.NOW + sp.ACTIVATION_DELAY + 60
+    step = instructions.set_committee(bench.at, bench.authority.pubkey(), sp.group_key(successor, 2), 60)
     bench.accepted(step, signers=(bench.authority,))
+    bench.set_time(begin)
     old, new, late = (bench.inbound(sequence=i) for i in (1, 2, 3))
     bench.accepted(bench.delivery(old))  # still inside its grace time
     bench.accepted(bench.delivery(new, bench.envelope(new, key=successor, epoch=2)))

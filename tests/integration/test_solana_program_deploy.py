@@ -40,7 +40,7 @@ async def test_solana_program_deploy__through_the_real_loader__runs_initialise(t
             await deploy_program(chain.rpc_url, payer, Keypair(), b"not a program" * 100)
 
         at, key = ProgramAddresses(program.pubkey()), sp.committee_key()
-        step = instructions.initialise(at, payer.pubkey(), sp.GENESIS, payer.pubkey(), sp.group_key(key))
+        step = instructions.initialise(at, payer.pubkey(), sp.GENESIS, payer.pubkey(), sp.group_key(key), 0)
         async with AsyncClient(chain.rpc_url, timeout=10) as client:
             blockhash = (await client.get_latest_blockhash(Confirmed)).value.blockhash
             raw = bytes(Transaction([payer], Message.new_with_blockhash([step], payer.pubkey(), blockhash), blockhash))

@@ -680,7 +680,7 @@ def test_solana_tokens_attack_initialise__by_a_stranger_or_twice_or_badly__refus
     tokens = st.deploy()
     bench, hers = tokens.bench, mallory.pubkey()
     bench.svm.airdrop(hers, sp.FUNDS)
-    stolen = ti.initialise(tokens.at, hers, st.LINK, hers, 0)
+    stolen = ti.initialise(tokens.at, hers, st.LINK, ti.Settings(hers, 0, 0))
     assert bench.refused(stolen, signers=(mallory,)) == "NotUpgradeAuthority"
     other = sp.deploy()
     governance = (bench.authority,)

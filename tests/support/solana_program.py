@@ -48,6 +48,7 @@ EVM = Endpoint(Chain.evm(31337), evm_account(bytes([0xE1] * 20)))
 EVM_HUB = evm_account(bytes([0xE2] * 20))
 EVM_USER = evm_account(bytes([0xE3] * 20))
 FUNDS = 10_000_000_000
+ACTIVATION_DELAY = 7200
 
 
 def committee_key(label: str = "committee") -> SchnorrKey:
@@ -258,7 +259,9 @@ def group_key(key: SchnorrKey, epoch: int = 1) -> instructions.GroupKey:
 
 def initialise(bench: Bench) -> Instruction:
     """The initialise instruction of this bench."""
-    return instructions.initialise(bench.at, bench.authority.pubkey(), GENESIS, bench.treasury, group_key(bench.key))
+    return instructions.initialise(
+        bench.at, bench.authority.pubkey(), GENESIS, bench.treasury, group_key(bench.key), ACTIVATION_DELAY
+    )
 
 
 def model(**changes: object) -> ModelAccount:

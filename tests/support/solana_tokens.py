@@ -34,6 +34,7 @@ from tests.support import solana_program as sp
 FACTORY = evm_account(bytes([0xFA] * 20))
 LINK = ti.Link(sp.EVM, FACTORY, bytes([0x11] * 32), bytes([0x22] * 32))
 QUEUE_DELAY = 3600
+GOVERNANCE_DELAY = 86_400
 ERC20 = evm_account(bytes([0xC0] * 20))
 EVM_RECIPIENT = evm_account(bytes([0xAB] * 20))
 RENT = 10_000_000
@@ -237,9 +238,10 @@ def deploy(bench: sp.Bench | None = None) -> TokenBench:
     return done
 
 
-def initialise(tokens: TokenBench, link: ti.Link = LINK, queue_delay: int = QUEUE_DELAY) -> Instruction:
+def initialise(tokens: TokenBench, link: ti.Link = LINK, settings: ti.Settings | None = None) -> Instruction:
     """The initialise instruction of this bench."""
-    return ti.initialise(tokens.at, tokens.bench.authority.pubkey(), link, tokens.guardian.pubkey(), queue_delay)
+    chosen = settings or ti.Settings(tokens.guardian.pubkey(), QUEUE_DELAY, GOVERNANCE_DELAY)
+    return ti.initialise(tokens.at, tokens.bench.authority.pubkey(), link, chosen)
 
 
 def start() -> TokenBench:

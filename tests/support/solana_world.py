@@ -29,6 +29,7 @@ from tests.support.schnorr import SchnorrKey
 SLOT_MILLISECONDS = 50
 MODEL = ModelAccount(samples.MODEL, 3, 1, 8, 16, 1 << 20, 1_000, active=True)
 TREASURY_LAMPORTS = 10_000_000
+ACTIVATION_DELAY = 1
 
 
 @functools.cache
@@ -130,7 +131,7 @@ async def solana_net(directory: Path) -> AsyncIterator[SolanaNet]:
             net = SolanaNet(chain.rpc_url, chain.genesis_hash, client, account, authority, treasury, key)
             await net.fund(treasury, TREASURY_LAMPORTS)
             governance = SolanaGovernance.of(client, account, authority)
-            await governance.initialise(treasury, group_key(key))
+            await governance.initialise(treasury, group_key(key), ACTIVATION_DELAY)
             await governance.register_peer(samples.EVM)
             await governance.register_model(MODEL)
             yield net

@@ -32,9 +32,9 @@ def roles(step: Instruction) -> list[tuple[Pubkey, str]]:
 
 
 def test_instructions__initialise__matches_the_specification() -> None:
-    step = instructions.initialise(AT, PAYER, seeded("genesis"), TREASURY, GROUP_KEY)
+    step = instructions.initialise(AT, PAYER, seeded("genesis"), TREASURY, GROUP_KEY, 7200)
     committee = AT.committee(CommitteeEpoch(1))
-    head = bytes([0, AT.config.bump, committee.bump])
+    head = struct.pack("<BBBI", 0, AT.config.bump, committee.bump, 7200)
     assert (
         step.data
         == head
@@ -56,9 +56,9 @@ def test_instructions__initialise__matches_the_specification() -> None:
 
 def test_instructions__set_committee__matches_the_specification() -> None:
     key = GroupKey(CommitteeEpoch(2), GROUP_KEY.x, 0, KEY.proof_of_possession(2))
-    step = instructions.set_committee(AT, PAYER, key, UnixSeconds(99))
+    step = instructions.set_committee(AT, PAYER, key, 99)
     new, previous = AT.committee(CommitteeEpoch(2)), AT.committee(CommitteeEpoch(1))
-    assert step.data == struct.pack("<BBIQB", 1, new.bump, 2, 99, 0) + key.x + key.proof_of_possession
+    assert step.data == struct.pack("<BBIIB", 1, new.bump, 2, 99, 0) + key.x + key.proof_of_possession
     assert roles(step) == [
         (PAYER, "ws"),
         (AT.config.address, "w"),
@@ -82,9 +82,11 @@ def test_instructions__send__matches_the_specification() -> None:
     step = instructions.send(AT, PAYER, 7, samples.EVM, samples.CONSUMER, b"payload")
     outbox = AT.outbox(7)
     place = samples.EVM.chain.reference + samples.EVM.gateway + samples.CONSUMER
-    assert step.data == struct.pack("<BBQH", 4, outbox.bump, 7, 0) + place + struct.pack("<H", 7) + b"payload"
+    assert step.data == struct.pack("<BBQQH", 4, outbox.bump, 7, 0, 0) + place + struct.pack("<H", 7) + b"payload"
     peer = AT.peer(samples.EVM).address
     assert roles(step) == [(PAYER, "ws"), (AT.config.address, "w"), (outbox.address, "w"), (peer, ""), (SYSTEM, "")]
+    expiring = instructions.send(AT, PAYER, 7, samples.EVM, samples.CONSUMER, b"payload", UnixSeconds(99))
+    assert expiring.data == struct.pack("<BBQQH", 4, outbox.bump, 7, 99, 0) + bytes(step.data[20:])
 
 
 def test_instructions__request__matches_the_specification() -> None:
@@ -152,6 +154,8 @@ def test_instructions__values_that_do_not_fit__are_refused() -> None:
         instructions.request(AT, PAYER, 1, UnixSeconds(1), asked)
     with pytest.raises(EncodeError, match="payload"):
         instructions.send(AT, PAYER, 1, samples.EVM, samples.CONSUMER, bytes(16385))
+    with pytest.raises(EncodeError, match="16352"):
+        instructions.send(AT, PAYER, 1, samples.EVM, samples.CONSUMER, bytes(16353), UnixSeconds(9))
     with pytest.raises(EncodeError, match="signature"):
         instructions.deliver(AT, PAYER, samples.plain_message(), Envelope(CommitteeEpoch(1), bytes(64)), None)
     with pytest.raises(EncodeError, match="branch"):
@@ -161,7 +165,7 @@ def test_instructions__values_that_do_not_fit__are_refused() -> None:
     with pytest.raises(EncodeError, match="group key"):
         GroupKey(CommitteeEpoch(1), bytes(32), 2, bytes(65))
     with pytest.raises(EncodeError, match="epoch 1"):
-        instructions.initialise(AT, PAYER, bytes(32), TREASURY, GroupKey(CommitteeEpoch(2), bytes(32), 0, bytes(65)))
+        instructions.initialise(AT, PAYER, bytes(32), TREASURY, GroupKey(CommitteeEpoch(2), bytes(32), 0, bytes(65)), 0)
 
 
 def test_instructions__group_key_of_a_compressed_point__is_its_x_and_parity() -> None:

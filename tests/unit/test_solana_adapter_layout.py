@@ -24,7 +24,7 @@ from bridges.solana.layout import (
 )
 from oracle.protocol.errors import DecodeError, EncodeError
 from oracle.protocol.message import Message, Outcome, encode_endpoint, origin_hash, result_messages
-from oracle.protocol.types import Account, CommitteeEpoch, Digest, Sequence, Status
+from oracle.protocol.types import Account, CommitteeEpoch, Digest, Sequence, Status, UnixSeconds
 from tests.support import samples
 from tests.support.samples import seeded
 
@@ -55,8 +55,10 @@ def inbox_bytes(message: Message) -> bytes:
     return head + PAYER + message.digest + body
 
 
-CONFIG = struct.pack("<BBBBIQ", 1, 1, 255, 0, 3, 42) + seeded("authority") + seeded("treasury") + seeded("genesis")
-COMMITTEE = struct.pack("<BBBBIQ", 2, 1, 255, 1, 3, 77) + seeded("x")
+CONFIG = (
+    struct.pack("<BBBBIQIi", 1, 1, 255, 0, 3, 42, 9, 0) + seeded("authority") + seeded("treasury") + seeded("genesis")
+)
+COMMITTEE = struct.pack("<BBBBIQQ", 2, 1, 255, 1, 3, 55, 77) + seeded("x")
 MODEL = struct.pack("<BBBBHHBB6xQQ", 3, 1, 255, 1, 30, 1, 13, 26, 1 << 40, 5_000) + samples.MODEL
 PEER = struct.pack("<BBBBH", 4, 1, 255, 1, 0) + encode_endpoint(samples.EVM)
 OUTBOX = outbox_bytes(outbox_message())
@@ -82,16 +84,11 @@ def owned(data: bytes, owner: Pubkey = PROGRAM) -> AccountData:
 
 def test_layout__each_account__decodes_to_its_fields() -> None:
     config = ConfigAccount.decode(owned(CONFIG), PROGRAM)
-    assert (config.current_epoch, config.next_sequence) == (3, 42)
+    assert (config.current_epoch, config.next_sequence, config.activation_delay) == (3, 42, 9)
     assert bytes(config.authority) + bytes(config.treasury) == seeded("authority") + seeded("treasury")
     assert config.chain_reference == seeded("genesis")
     committee = CommitteeAccount.decode(owned(COMMITTEE), PROGRAM)
-    assert (committee.epoch, committee.valid_until, committee.group_key_x, committee.group_key_parity) == (
-        3,
-        77,
-        seeded("x"),
-        1,
-    )
+    assert committee == CommitteeAccount(CommitteeEpoch(3), UnixSeconds(55), UnixSeconds(77), seeded("x"), 1)
     model = ModelAccount.decode(owned(MODEL), PROGRAM)
     assert model == ModelAccount(samples.MODEL, 30, 1, 13, 26, 1 << 40, 5_000, active=True)
     assert PeerAccount.decode(owned(PEER), PROGRAM) == PeerAccount(samples.EVM, active=True)
@@ -139,6 +136,7 @@ def test_layout__other_type_or_version_byte__is_refused(decode: Decoder, data: b
     ("decode", "data", "offset"),
     [
         (ConfigAccount.decode, CONFIG, 3),
+        (ConfigAccount.decode, CONFIG, 20),
         (ModelAccount.decode, MODEL, 15),
         (PeerAccount.decode, PEER, 4),
         (InboxAccount.decode, INBOX, 23),

@@ -40,13 +40,13 @@ LINK = ti.Link(samples.EVM, FACTORY, bytes([1] * 32), bytes([2] * 32))
 def bridge_bytes() -> bytes:
     head = bytes([c.TOKENS_ACCOUNT_BRIDGE, c.ACCOUNT_LAYOUT_VERSION, 255, 1]) + (60).to_bytes(4, "little")
     rest = [bytes([n] * 32) for n in range(1, 6)]
-    middle = bytes(AT.sibyl.program) + encode_endpoint(samples.EVM) + bytes(6)
+    middle = bytes(AT.sibyl.program) + encode_endpoint(samples.EVM) + bytes(2) + (61).to_bytes(4, "little")
     return head + middle + rest[0] + rest[1] + FACTORY + rest[2] + rest[3] + bytes(USER) + bytes(MINT)
 
 
 def token_bytes() -> bytes:
     head = bytes([c.TOKENS_ACCOUNT_TOKEN, c.ACCOUNT_LAYOUT_VERSION, 255, TokenKind.NATIVE, 9, 12, 0, 254])
-    numbers = b"".join(n.to_bytes(8, "little") for n in range(1, 11))
+    numbers = b"".join(n.to_bytes(8, "little") for n in range(1, 14))
     return head + numbers + bytes(MINT) + bytes(TOKEN) + FACTORY + bytes(MINT)
 
 
@@ -61,12 +61,14 @@ Decoder = type[BridgeAccount] | type[TokenAccount] | type[QueuedAccount]
 
 def test_solana_tokens_layout__fields__stand_where_the_specification_says() -> None:
     bridge = BridgeAccount.decode(AccountData(PROGRAM, 1, bridge_bytes()), PROGRAM)
-    assert (bridge.paused, bridge.queue_delay, bridge.sibyl) == (True, 60, AT.sibyl.program)
+    assert (bridge.paused, bridge.queue_delay, bridge.governance_delay) == (True, 60, 61)
+    assert bridge.sibyl == AT.sibyl.program
     assert (bridge.origin, bridge.factory, bridge.chain_reference) == (samples.EVM, FACTORY, bytes([2] * 32))
     assert (bridge.authority, bridge.guardian) == (USER, MINT)
     token = TokenAccount.decode(AccountData(PROGRAM, 1, token_bytes()), PROGRAM)
     assert (token.outstanding, token.cap) == (1, 2)
     assert (token.outbound, token.inbound) == (Bucket(3, 4, 5, 6), Bucket(7, 8, 9, 10))
+    assert (token.paused_since, token.exit_begin, token.exit_left) == (11, 12, 13)
     assert (token.wire_decimals, token.native_decimals, token.mint) == (9, 12, MINT)
     queued = QueuedAccount.decode(AccountData(PROGRAM, 1, queued_bytes()), PROGRAM)
     assert (queued.amount, queued.releasable_at) == (5, 6)
@@ -135,9 +137,11 @@ def test_solana_tokens_instructions__values_out_of_range__refused_here() -> None
     with pytest.raises(EncodeError):
         ti.send_tokens(AT, token, ti.Sending(USER, USER, Account(bytes(MINT)), 1), 1, samples.EVM)
     with pytest.raises(EncodeError):
-        ti.initialise(AT, USER, replace(LINK, native_init_code_hash=b"short"), USER, 1)
+        ti.initialise(AT, USER, replace(LINK, native_init_code_hash=b"short"), ti.Settings(USER, 1, 1))
     with pytest.raises(EncodeError):
-        ti.initialise(AT, USER, LINK, USER, 1 << 32)
+        ti.initialise(AT, USER, LINK, ti.Settings(USER, 1 << 32, 1))
+    with pytest.raises(EncodeError):
+        ti.initialise(AT, USER, LINK, ti.Settings(USER, 1, 1 << 32))
     with pytest.raises(EncodeError):
         ti.set_limits(AT, USER, USER, ti.Limits(cap=1 << 64))
 

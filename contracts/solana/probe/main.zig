@@ -36,6 +36,8 @@ fn bodyDigest(bytes: []const u8) Error!void {
     switch (body.kind()) {
         sibyl.constants.KIND_INFERENCE_REQUEST => _ = try sibyl.message.parseRequest(body),
         sibyl.constants.KIND_INFERENCE_RESULT => _ = try sibyl.message.parseResult(body),
+        sibyl.constants.KIND_NON_DELIVERY => _ = try sibyl.message.parseNonDelivery(body),
+        sibyl.constants.KIND_ROTATION => _ = try sibyl.message.parseRotation(body),
         else => {},
     }
     var digest: [32]u8 = undefined;

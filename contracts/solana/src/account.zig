@@ -18,6 +18,8 @@ pub const Config = extern struct {
     reserved: u8,
     current_epoch: u32,
     next_sequence: u64,
+    activation_delay: u32,
+    reserved_2: [4]u8,
     authority: Pubkey,
     treasury: Pubkey,
     chain_reference: [32]u8,
@@ -30,6 +32,7 @@ pub const Committee = extern struct {
     bump: u8,
     group_key_parity: u8,
     epoch: u32,
+    valid_from: u64,
     valid_until: u64,
     group_key_x: [32]u8,
 };

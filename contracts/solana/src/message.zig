@@ -1,4 +1,4 @@
-//! The message body, its digest, and the payloads of requests and results (PROTOCOL.md sections 1 and 3). A view is only made
+//! The message body, its digest, and the payloads of requests, results, non-deliveries and rotations (PROTOCOL.md sections 1 and 3). A view is only made
 //! of bytes that were checked; bytes left over are refused. It knows no accounts and no signatures.
 
 const constants = @import("generated/constants.zig");
@@ -62,7 +62,7 @@ pub fn parseBody(bytes: []const u8) Error!Body {
     if (bytes.len < HEADER) return error.InvalidBody;
     if (bytes[constants.BODY_VERSION_OFFSET] != constants.PROTOCOL_VERSION) return error.UnknownVersion;
     switch (bytes[constants.BODY_KIND_OFFSET]) {
-        constants.KIND_MESSAGE, constants.KIND_INFERENCE_REQUEST, constants.KIND_INFERENCE_RESULT => {},
+        constants.KIND_MESSAGE, constants.KIND_INFERENCE_REQUEST, constants.KIND_INFERENCE_RESULT, constants.KIND_NON_DELIVERY, constants.KIND_ROTATION => {},
         else => return error.UnknownKind,
     }
     const body = Body{ .bytes = bytes };
@@ -288,4 +288,108 @@ pub fn checkInputs(bytes: []const u8, bound: u64) Error!void {
         const magnitude: u64 = if (value < 0) 0 -% @as(u64, @bitCast(value)) else @bitCast(value);
         if (magnitude > bound) return error.InputOutOfBounds;
     }
+}
+
+/// A checked payload of KIND_NON_DELIVERY.
+pub const NonDelivery = struct {
+    bytes: []const u8,
+
+    /// Of the message that expired.
+    pub fn digest(self: NonDelivery) *const [32]u8 {
+        return self.bytes[constants.NON_DELIVERY_DIGEST_OFFSET..][0..32];
+    }
+    /// What that message said.
+    pub fn payload(self: NonDelivery) []const u8 {
+        return self.bytes[constants.NON_DELIVERY_SIZE..];
+    }
+};
+
+pub fn parseNonDelivery(body: Body) Error!NonDelivery {
+    if (body.payload().len < constants.NON_DELIVERY_SIZE) return error.InvalidNonDelivery;
+    return .{ .bytes = body.payload() };
+}
+
+/// A checked payload of KIND_ROTATION.
+pub const Rotation = struct {
+    bytes: []const u8,
+
+    pub fn epoch(self: Rotation) u32 {
+        return readBig(u32, self.bytes[constants.ROTATION_EPOCH_OFFSET..][0..4]);
+    }
+    pub fn groupKeyX(self: Rotation) *const [32]u8 {
+        return self.bytes[constants.ROTATION_GROUP_KEY_X_OFFSET..][0..32];
+    }
+    pub fn groupKeyParity(self: Rotation) u8 {
+        return self.bytes[constants.ROTATION_GROUP_KEY_PARITY_OFFSET];
+    }
+    /// R (33) and z (32), one behind the other.
+    pub fn proofOfPossession(self: Rotation) *const [65]u8 {
+        return self.bytes[constants.ROTATION_PROOF_R_OFFSET..][0..65];
+    }
+    /// Seconds.
+    pub fn overlap(self: Rotation) u32 {
+        return readBig(u32, self.bytes[constants.ROTATION_OVERLAP_OFFSET..][0..4]);
+    }
+    pub fn threshold(self: Rotation) u16 {
+        return readBig(u16, self.bytes[constants.ROTATION_THRESHOLD_OFFSET..][0..2]);
+    }
+    pub fn memberCount(self: Rotation) u16 {
+        return readBig(u16, self.bytes[constants.ROTATION_MEMBER_COUNT_OFFSET..][0..2]);
+    }
+    pub fn remoteCount(self: Rotation) u8 {
+        return self.bytes[constants.ROTATION_REMOTE_COUNT_OFFSET];
+    }
+    /// One number for each member.
+    pub fn operators(self: Rotation) []const u8 {
+        return self.bytes[constants.ROTATION_SIZE..][0..self.memberCount()];
+    }
+    pub fn remotes(self: Rotation) []const u8 {
+        return self.bytes[constants.ROTATION_SIZE + @as(usize, self.memberCount()) ..];
+    }
+};
+
+comptime {
+    if (constants.ROTATION_PROOF_Z_OFFSET - constants.ROTATION_PROOF_R_OFFSET != 33 or
+        constants.ROTATION_OVERLAP_OFFSET - constants.ROTATION_PROOF_R_OFFSET != 65) @compileError("a proof of possession is not R, then z");
+}
+
+/// Checks a rotation's payload: exact length, a parity that is a bit, a committee of a lawful size whose quorum is large enough and
+/// that no operator can stop alone, and remotes on known, different chains. Key and proof of possession are the caller's to check.
+pub fn parseRotation(body: Body) Error!Rotation {
+    const bytes = body.payload();
+    if (bytes.len < constants.ROTATION_SIZE) return error.InvalidRotation;
+    const rotation = Rotation{ .bytes = bytes };
+    const members: usize = rotation.memberCount();
+    const remotes: usize = rotation.remoteCount();
+    if (remotes > constants.MAX_REMOTES) return error.TooManyRemotes;
+    if (members < constants.MIN_MEMBERS or members > constants.MAX_MEMBERS) return error.InvalidRotation;
+    if (bytes.len != constants.ROTATION_SIZE + members + remotes * constants.ROTATION_REMOTE_SIZE) return error.InvalidRotation;
+    if (rotation.groupKeyParity() > 1) return error.InvalidRotation;
+    const threshold: usize = rotation.threshold();
+    if (threshold < 2 * members / 3 + 1 or threshold > members) return error.InvalidRotation;
+    try checkOperators(rotation.operators(), members - threshold);
+    try checkRotationRemotes(rotation.remotes(), remotes);
+    return rotation;
+}
+
+/// No operator runs more members than may be missing.
+fn checkOperators(operators: []const u8, most: usize) Error!void {
+    var counts: [256]u16 = @splat(0);
+    for (operators) |operator| {
+        counts[operator] += 1;
+        if (counts[operator] > most) return error.OperatorTooHeavy;
+    }
+}
+
+fn checkRotationRemotes(bytes: []const u8, count: usize) Error!void {
+    for (0..count) |i| {
+        const place = rotationPlaceAt(bytes, i);
+        try checkPlace(place);
+        try checkAddress(chainType(place), bytes[i * constants.ROTATION_REMOTE_SIZE + constants.ROTATION_REMOTE_COMMITTEE_OFFSET ..][0..32]);
+        for (0..i) |earlier| if (sameChain(place, rotationPlaceAt(bytes, earlier))) return error.DuplicateDestination;
+    }
+}
+
+fn rotationPlaceAt(bytes: []const u8, index: usize) *const Place {
+    return bytes[index * constants.ROTATION_REMOTE_SIZE ..][0..PLACE_SIZE];
 }

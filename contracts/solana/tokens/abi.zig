@@ -10,7 +10,7 @@ const Slice = runtime.Slice;
 
 const WORD = 32;
 const EVM_ADDRESS = 20;
-const TRANSFER_HEAD = 3 * WORD;
+const TRANSFER_HEAD = 4 * WORD;
 const REGISTRATION_HEAD = 4 * WORD;
 /// ERC-7930: version, chain type, two lengths.
 const INTEROP_HEAD = 6;
@@ -20,7 +20,8 @@ const INTEROP_SOLANA = INTEROP_HEAD + 2 * WORD;
 pub const TRANSFER_SIZE = TRANSFER_HEAD + (WORD + 3 * WORD) + (WORD + WORD);
 pub const REGISTRATION_SIZE = REGISTRATION_HEAD + 4 * WORD;
 
-pub const Transfer = struct { recipient: *const [32]u8, amount: u64 };
+/// `fee` is the part of `amount` that pays whoever delivers.
+pub const Transfer = struct { recipient: *const [32]u8, amount: u64, fee: u64 };
 pub const Registration = struct { token: *const [32]u8, wire_decimals: u8, name: []const u8, symbol: []const u8 };
 
 const Malformed = error{Malformed};
@@ -41,8 +42,9 @@ fn transferIn(payload: []const u8) Malformed!Transfer {
     const recipient = try parser.dynamic(1, WORD, WORD);
     try parser.finish();
     const amount = try parser.number(2);
-    if (amount == 0) return error.Malformed;
-    return .{ .recipient = recipient[0..WORD], .amount = amount };
+    const fee = try parser.number(3);
+    if (fee >= amount) return error.Malformed; // so that the amount is not zero either
+    return .{ .recipient = recipient[0..WORD], .amount = amount, .fee = fee };
 }
 
 fn registrationIn(payload: []const u8) Malformed!Registration {
@@ -115,22 +117,32 @@ fn zeros(bytes: []const u8) bool {
     return seen == 0;
 }
 
-/// The payload of a transfer from a Solana account to an EVM address.
-pub fn writeTransfer(out: *[TRANSFER_SIZE]u8, chain_reference: *const [32]u8, sender: *const [32]u8, recipient: *const [EVM_ADDRESS]u8, amount: u64) void {
+/// A transfer from a Solana account to an EVM address.
+pub const Outgoing = struct {
+    chain_reference: *const [32]u8,
+    sender: *const [32]u8,
+    recipient: *const [EVM_ADDRESS]u8,
+    amount: u64,
+    fee: u64,
+};
+
+/// Its payload.
+pub fn writeTransfer(out: *[TRANSFER_SIZE]u8, transfer: *const Outgoing) void {
     @memset(out, 0);
     writeWord(out[0..32], TRANSFER_HEAD);
     writeWord(out[32..64], TRANSFER_HEAD + 4 * WORD);
-    writeWord(out[64..96], amount);
-    writeWord(out[96..128], INTEROP_SOLANA);
-    const from = out[128..][0..INTEROP_SOLANA];
+    writeWord(out[64..96], transfer.amount);
+    writeWord(out[96..128], transfer.fee);
+    writeWord(out[128..160], INTEROP_SOLANA);
+    const from = out[160..][0..INTEROP_SOLANA];
     runtime.writeBig(u16, from[0..2], constants.INTEROP_VERSION);
     runtime.writeBig(u16, from[2..4], constants.CHAIN_TYPE_SOLANA);
     from[4] = WORD;
-    from[5..37].* = chain_reference.*;
+    from[5..37].* = transfer.chain_reference.*;
     from[37] = WORD;
-    from[38..70].* = sender.*;
-    writeWord(out[224..256], EVM_ADDRESS);
-    out[256..276].* = recipient.*;
+    from[38..70].* = transfer.sender.*;
+    writeWord(out[256..288], EVM_ADDRESS);
+    out[288..308].* = transfer.recipient.*;
 }
 
 /// The payload of a registration; name and symbol are within their bounds and not empty.

@@ -30,6 +30,8 @@ pub const Own = error{
     ForbiddenRecipient,
     WrappedMint,
     InsufficientTokens,
+    FeeTooHigh,
+    ExpiryTooFar,
 };
 
 pub const Error = sibyl.errors.Error || Own;
@@ -60,6 +62,8 @@ fn entry(err: Own) sibyl.errors.Entry {
         error.InsufficientLocked => .{ .code = 721, .sentence = "More would be released or burnt than is outstanding." },
         error.ForbiddenRecipient => .{ .code = 722, .sentence = "The recipient is zero or a part of the bridge: tokens sent there would be lost." },
         error.WrappedMint => .{ .code = 723, .sentence = "This mint is a wrapped token of the bridge: send it home instead of registering it." },
+        error.FeeTooHigh => .{ .code = 725, .sentence = "The fee must be less than the amount that crosses." },
+        error.ExpiryTooFar => .{ .code = 726, .sentence = "The expiry is too far ahead: a transfer expires within 30 days." },
         error.InsufficientTokens => .{ .code = 724, .sentence = "The sender's token account holds less than the amount." },
     };
 }
@@ -68,7 +72,7 @@ fn entry(err: Own) sibyl.errors.Entry {
 pub fn report(err: Error) u64 {
     @branchHint(.cold);
     return switch (err) {
-        error.WrongBridge, error.WrongToken, error.WrongMint, error.WrongTokenProgram, error.WrongVault, error.WrongTokenAccount, error.NotAssociated, error.UnsafeMint, error.UnsupportedDecimals, error.InvalidTransfer, error.InvalidRegistration, error.WrongOrigin, error.AmountTooSmall, error.AmountTooLarge, error.OverLimit, error.UnderLimit, error.OverCap, error.Paused, error.NotGuardian, error.NotReleasable, error.NotExact, error.InsufficientLocked, error.ForbiddenRecipient, error.WrappedMint, error.InsufficientTokens => |own| reportOwn(own),
+        error.WrongBridge, error.WrongToken, error.WrongMint, error.WrongTokenProgram, error.WrongVault, error.WrongTokenAccount, error.NotAssociated, error.UnsafeMint, error.UnsupportedDecimals, error.InvalidTransfer, error.InvalidRegistration, error.WrongOrigin, error.AmountTooSmall, error.AmountTooLarge, error.OverLimit, error.UnderLimit, error.OverCap, error.Paused, error.NotGuardian, error.NotReleasable, error.NotExact, error.InsufficientLocked, error.ForbiddenRecipient, error.WrappedMint, error.InsufficientTokens, error.FeeTooHigh, error.ExpiryTooFar => |own| reportOwn(own),
         else => |other| sibyl.errors.report(other),
     };
 }

@@ -59,6 +59,8 @@ pub const Post = struct {
     system: *Account,
     outbox_bump: u8,
     sequence: u64,
+    /// Unix seconds; 0: never.
+    expiry: u64,
 };
 
 /// Sends `payload` (at most 512 bytes) to a contract of the linked chain. `payer` pays the rent of the outbox account beforehand, so
@@ -70,15 +72,16 @@ pub fn send(authority: *const Authority, post: *const Post, recipient: *const [3
     const rent = try runtime.rentMinimum(constants.OUTBOX_ACCOUNT_SIZE + constants.BODY_SIZE + payload.len);
     if (post.outbox.lamports < rent) try runtime.transfer(post.payer, post.outbox, rent - post.outbox.lamports);
 
-    const HEAD = 1 + 1 + 8 + message.PLACE_SIZE + 32 + 2;
+    const HEAD = 1 + 1 + 8 + 8 + message.PLACE_SIZE + 32 + 2;
     var data: [HEAD + 512]u8 = undefined;
     data[0] = constants.INSTRUCTION_SEND;
     data[1] = post.outbox_bump;
     @as(*align(1) u64, @ptrCast(data[2..10])).* = post.sequence;
-    @as(*align(1) u16, @ptrCast(data[10..12])).* = message.chainType(&bridge.origin);
-    data[12..76].* = bridge.origin[2..66].*;
-    data[76..108].* = recipient.*;
-    @as(*align(1) u16, @ptrCast(data[108..110])).* = @intCast(payload.len);
+    @as(*align(1) u64, @ptrCast(data[10..18])).* = post.expiry;
+    @as(*align(1) u16, @ptrCast(data[18..20])).* = message.chainType(&bridge.origin);
+    data[20..84].* = bridge.origin[2..66].*;
+    data[84..116].* = recipient.*;
+    @as(*align(1) u16, @ptrCast(data[116..118])).* = @intCast(payload.len);
     @memcpy(data[HEAD..][0..payload.len], payload);
     const accounts = [_]*Account{ authority.account, post.config, post.outbox, post.peer, post.system };
     try runtime.invoke(&.{

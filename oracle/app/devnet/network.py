@@ -30,7 +30,7 @@ from bridges.solana.deploy import SolanaGovernance
 from bridges.solana.instructions import GroupKey as SolanaGroupKey
 from bridges.solana.layout import ModelAccount
 from bridges.solana.tokens import SolanaTokens
-from bridges.solana.tokens_instructions import Link
+from bridges.solana.tokens_instructions import Link, Settings
 from circuits.catalogue import ModelArtifacts, ensure_model
 from contracts.evm.build import compile_verifier
 from contracts.solana.build import build_programs
@@ -58,6 +58,8 @@ DEPLOYER, FIRST_NODE, USER, STRANGER = 0, 1, 7, 8
 
 PRICE_WEI = 10**15
 PRICE_LAMPORTS = 5_000_000
+GOVERNANCE_SECONDS = 2
+"""Between an act of governance on Solana (a new group key, a change at the token bridge) and its effect. Production takes days."""
 QUEUE_SECONDS = 60
 """How long an inbound transfer over its limit waits on Solana."""
 
@@ -298,7 +300,7 @@ async def _introduce(
     key = SolanaGroupKey(CommitteeEpoch(EPOCH), committee.group_key_x, committee.parity, committee.proof_of_possession)
     async with SolanaClient(solana.rpc_url, solana.genesis_hash) as client:
         governance = SolanaGovernance.of(client, program, solana.payer)
-        await governance.initialise(programs.treasury, key)
+        await governance.initialise(programs.treasury, key, GOVERNANCE_SECONDS)
         await governance.register_model(account)
         await governance.register_peer(contracts.endpoint)
         solana_consumer = SolanaConsumer(client, program, programs.consumer_program, solana.payer)
@@ -326,7 +328,7 @@ async def _link_tokens(
         link = Link(
             contracts.endpoint, _account(deployed.factory), deployed.native_bridge_hash, deployed.wrapped_bridge_hash
         )
-        await bridge.initialise(link, solana.payer.pubkey(), QUEUE_SECONDS)
+        await bridge.initialise(link, Settings(solana.payer.pubkey(), QUEUE_SECONDS, GOVERNANCE_SECONDS))
         return deployed
 
 

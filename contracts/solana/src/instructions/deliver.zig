@@ -115,6 +115,7 @@ fn checkKind(invocation: *const Invocation, body: message.Body) Error!void {
 }
 
 fn checkSignature(arguments: *const Arguments, committee: *const account.Committee, time: u64, digest: *const [32]u8) Error!void {
+    if (time < committee.valid_from) return error.PendingEpoch;
     if (committee.valid_until != 0 and time > committee.valid_until) return error.EndedEpoch;
     var root: [32]u8 = undefined;
     try merkle.rootOf(digest, arguments.branch, &root);

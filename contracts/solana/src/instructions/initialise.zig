@@ -26,6 +26,7 @@ fn validateAccounts(invocation: *const Invocation) Error!Accounts {
 pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!void {
     const config_bump = try arguments.array(1);
     const committee_bump = try arguments.array(1);
+    const activation_delay = try arguments.int(u32);
     const chain_reference = try arguments.array(32);
     const treasury = try arguments.array(32);
     const parity = try arguments.int(u8);
@@ -48,6 +49,7 @@ pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!
     const config = try account.create(account.Config, invocation, &config_creation, 0);
     config.current_epoch = FIRST_EPOCH;
     config.next_sequence = FIRST_SEQUENCE;
+    config.activation_delay = activation_delay;
     config.authority = accounts.payer.key;
     config.treasury = treasury.*;
     config.chain_reference = chain_reference.*;
@@ -64,6 +66,7 @@ pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!
     };
     const committee = try account.create(account.Committee, invocation, &committee_creation, 0);
     committee.epoch = FIRST_EPOCH;
+    committee.valid_from = try runtime.now();
     committee.group_key_parity = key.parity;
     committee.group_key_x = key.x.*;
 }

@@ -9,8 +9,6 @@ const Error = @import("../errors.zig").Error;
 const Account = runtime.Account;
 const Invocation = runtime.Invocation;
 
-const NEVER: u64 = 0;
-
 const Accounts = struct { sender: *Account, config: *account.Config, outbox: *Account, system: *Account };
 
 fn validateAccounts(invocation: *const Invocation, destination: *const message.Place) Error!Accounts {
@@ -26,6 +24,7 @@ fn validateAccounts(invocation: *const Invocation, destination: *const message.P
 pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!void {
     const bump = try arguments.array(1);
     const sequence = try arguments.int(u64);
+    const expiry = try arguments.int(u64);
     const chain_type = try arguments.int(u16);
     var destination: message.Place = undefined;
     runtime.writeBig(u16, destination[0..2], chain_type);
@@ -35,6 +34,7 @@ pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!
     const payload_size = try arguments.int(u16);
     const payload = try arguments.take(payload_size);
     try arguments.finish();
+    try checkExpiry(expiry, payload_size);
     try message.checkPlace(&destination);
     try message.checkAddress(chain_type, recipient);
     if (runtime.isZero(recipient)) return error.WrongRecipient;
@@ -54,10 +54,17 @@ pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!
         .destination = &destination,
         .origin = &home,
         .recipient = recipient,
-        .expiry = NEVER,
+        .expiry = expiry,
         .fee = 0,
         .payload_size = payload_size,
     });
     @memcpy(room, payload);
     outbox.seal(accounts.outbox);
+}
+
+/// An expiry lies ahead, and leaves room for the notice of a non-delivery, which repeats the payload.
+fn checkExpiry(expiry: u64, payload_size: u16) Error!void {
+    if (expiry == 0) return;
+    if (expiry <= try runtime.now()) return error.DeadlinePassed;
+    if (payload_size > constants.MAX_PAYLOAD_SIZE - constants.NON_DELIVERY_SIZE) return error.PayloadTooLarge;
 }

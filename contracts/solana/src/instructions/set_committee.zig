@@ -1,4 +1,4 @@
-//! set_committee: the authority adds the next committee epoch and ends the previous one.
+//! set_committee: the authority replaces a committee that can no longer sign. Its key, too, counts only after the activation delay.
 
 const account = @import("../account.zig");
 const constants = @import("../generated/constants.zig");
@@ -24,14 +24,12 @@ fn validateAccounts(invocation: *const Invocation) Error!Accounts {
 pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!void {
     const bump = try arguments.array(1);
     const epoch = try arguments.int(u32);
-    const previous_valid_until = try arguments.int(u64);
+    const overlap = try arguments.int(u32);
     const parity = try arguments.int(u8);
     const key = frost.GroupKey{ .parity = parity, .x = try arguments.array(32) };
     const possession = try arguments.array(frost.SIGNATURE_SIZE);
     try arguments.finish();
     const accounts = try validateAccounts(invocation);
-    // 0 would mean "no end", and a replaced committee must end. A time in the past ends it at once.
-    if (previous_valid_until == 0) return error.InvalidSetting;
     if (accounts.config.current_epoch == 0xffff_ffff or epoch != accounts.config.current_epoch + 1) return error.WrongEpoch;
     try frost.verifyPossession(epoch, key, possession);
 
@@ -45,9 +43,11 @@ pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!
         .escrow = 0,
     };
     const committee = try account.create(account.Committee, invocation, &creation, 0);
+    const valid_from = try runtime.add(try runtime.now(), accounts.config.activation_delay);
     committee.epoch = epoch;
+    committee.valid_from = valid_from;
     committee.group_key_parity = key.parity;
     committee.group_key_x = key.x.*;
-    accounts.previous.valid_until = previous_valid_until;
+    accounts.previous.valid_until = try runtime.add(valid_from, overlap);
     accounts.config.current_epoch = epoch;
 }

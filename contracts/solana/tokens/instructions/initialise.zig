@@ -32,6 +32,7 @@ pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!
     const wrapped_hash = try arguments.array(32);
     const guardian = try arguments.array(32);
     const queue_delay = try arguments.int(u32);
+    const governance_delay = try arguments.int(u32);
     try arguments.finish();
     const accounts = try validateAccounts(invocation);
     message.checkPlace(origin) catch return error.InvalidSetting;
@@ -50,6 +51,7 @@ pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!
     };
     const bridge = try sibyl.account.create(state.Bridge, invocation, &creation, 0);
     bridge.queue_delay = queue_delay;
+    bridge.governance_delay = governance_delay;
     bridge.sibyl = accounts.program.key;
     bridge.origin = origin.*;
     runtime.keccak(&.{Slice.of(origin)}, &bridge.origin_hash);

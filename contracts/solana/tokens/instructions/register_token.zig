@@ -48,6 +48,7 @@ fn validateAccounts(invocation: *const Invocation, arguments: *const Arguments, 
         .system = list[10],
         .outbox_bump = arguments.outbox_bump,
         .sequence = arguments.sequence,
+        .expiry = 0, // a registration never expires: it can be delivered whenever somebody does
     };
 }
 

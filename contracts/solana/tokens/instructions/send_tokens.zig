@@ -2,6 +2,7 @@
 //! is below one wire unit is never taken.
 
 const sibyl = @import("sibyl");
+const constants = sibyl.constants;
 const runtime = sibyl.runtime;
 const abi = @import("../abi.zig");
 const gateway = @import("../gateway.zig");
@@ -12,7 +13,7 @@ const Error = @import("../errors.zig").Error;
 const Account = runtime.Account;
 const Invocation = runtime.Invocation;
 
-const Arguments = struct { outbox_bump: u8, sequence: u64, recipient: *const [20]u8, amount: u64 };
+const Arguments = struct { outbox_bump: u8, sequence: u64, recipient: *const [20]u8, amount: u64, expiry: u64, fee: u64 };
 
 const Accounts = struct {
     sender: *Account,
@@ -50,6 +51,7 @@ fn validateAccounts(invocation: *const Invocation, arguments: *const Arguments, 
         .system = list[11],
         .outbox_bump = arguments.outbox_bump,
         .sequence = arguments.sequence,
+        .expiry = try expiryOf(arguments.expiry),
     };
 }
 
@@ -59,6 +61,8 @@ pub fn process(invocation: *const Invocation, reader: *runtime.Reader) Error!voi
         .sequence = try reader.int(u64),
         .recipient = try reader.array(20),
         .amount = try reader.int(u64),
+        .expiry = try reader.int(u64),
+        .fee = try reader.int(u64),
     };
     try reader.finish();
     var accounts: Accounts = undefined;
@@ -69,11 +73,26 @@ pub fn process(invocation: *const Invocation, reader: *runtime.Reader) Error!voi
 
     const wire = token.wireOf(arguments.amount);
     if (wire == 0) return error.AmountTooSmall;
+    if (arguments.fee >= wire) return error.FeeTooHigh;
     try token.outbound().take(wire, try runtime.now());
     try collect(&accounts, wire);
     var payload: [abi.TRANSFER_SIZE]u8 = undefined;
-    abi.writeTransfer(&payload, &accounts.authority.bridge.chain_reference, &accounts.sender.key, arguments.recipient, wire);
+    abi.writeTransfer(&payload, &.{
+        .chain_reference = &accounts.authority.bridge.chain_reference,
+        .sender = &accounts.sender.key,
+        .recipient = arguments.recipient,
+        .amount = wire,
+        .fee = arguments.fee,
+    });
     try gateway.send(&accounts.authority, &accounts.post, &token.evm_bridge, &payload);
+}
+
+/// Every transfer expires, so that what is never delivered comes back. (Sibyl refuses an expiry that is not ahead.)
+fn expiryOf(wanted: u64) Error!u64 {
+    const now = try runtime.now();
+    if (wanted == 0) return runtime.add(now, constants.TOKENS_DEFAULT_LIFETIME);
+    if (wanted > try runtime.add(now, constants.TOKENS_MAX_LIFETIME)) return error.ExpiryTooFar;
+    return wanted;
 }
 
 /// Zero and the bridge's own contracts could never spend what they get.
