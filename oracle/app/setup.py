@@ -1,4 +1,4 @@
-"""Prepares everything that a devnet needs: tools, contracts, Solana programs, the demonstration model.
+"""Prepares everything that a devnet needs: tools, contracts, Solana programs, the demonstration models.
 
 Each step is cached by content by the part that owns it, so a second run takes a second or two. A step that fails ends
 the set-up with that part's own error; steps done before it stay done. `python -m oracle.app.setup` runs it from the shell.
@@ -19,6 +19,8 @@ from oracle.app.toolchain import Progress, Toolchain, ensure_toolchain
 from oracle.errors import SibylError
 
 DEMONSTRATION_MODEL = "tumour"
+GUARD_MODEL = "risk"
+"""For the token bridge's guard. Its verifier is compiled by whoever registers it: two to three seconds that most set-ups need not spend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ def build_steps(toolchain: Toolchain) -> list[Step]:
         Step("EVM contracts", lambda progress: build_evm(toolchain, progress)),
         Step("Solana programs", build_programs),
         Step(f"model “{DEMONSTRATION_MODEL}”, its circuit and verifier", model),
+        Step(f"model “{GUARD_MODEL}” and its circuit", lambda progress: ensure_model(GUARD_MODEL, progress=progress)),
     ]
 
 

@@ -25,11 +25,14 @@ from circuits.models.risk.features import NAMES, ONE, SCALE, features
 from circuits.models.risk.population import Labelled, population
 
 SEED = 2026
-SEEN, HELD_OUT = 3000, 300
+SEEN, HELD_OUT = 3000, 160
 STEPS, RATE, DECAY = 400, 0.1, 0.001
 
 RECOMMENDED_BOUND = 0
 """A transfer passes while its quantised output is below this: even odds among the made-up transfers, of which a fifth are thefts."""
+
+CAUGHT, STOPPED_IN_ERROR = 0.89, 0.02
+"""At that bound, of thefts and of ordinary transfers; measured on 6,000 others by a test, for the few held-out rows of the card flatter."""
 
 RECIPE = Recipe(
     name="risk",
@@ -43,7 +46,8 @@ RECIPE = Recipe(
     "totals of 10^9 to 10^19 wire units, young bridges from 0",
     data_licence="Apache-2.0",
     output_meaning="Logit of theft, higher is riskier; at even odds 0. Recommended policy: pass while the quantised output is below "
-    f"{RECOMMENDED_BOUND}. No feature ever lowers it by growing.",
+    f"{RECOMMENDED_BOUND}. Of 6,000 further made-up transfers this stops {CAUGHT:.0%} of the thefts and {STOPPED_IN_ERROR:.0%} of the others. "
+    "No feature ever lowers the output by growing.",
     labels=("ordinary", "theft"),
     circuit=CircuitSettings(scale=SCALE, logrows=9),
     input_range=16.0,
