@@ -15,7 +15,7 @@ Does not send, wait, store or restart: see `dkg_session`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -28,8 +28,7 @@ from bridges.frost.dkg_checks import (
     Link,
     bad_share_text,
     certificate_fits,
-    checked,
-    convict,
+    dkg_rules,
     evidence,
     group_key,
     key_hash,
@@ -40,20 +39,14 @@ from bridges.frost.dkg_checks import (
     share_fits,
     transcript_hash,
     unseal,
-    verify_evidence,
     wrong_certificate_text,
 )
 from bridges.frost.dkg_messages import (
-    SESSION_BYTES,
     X25519_BYTES,
     BadShare,
     Certificate,
     Commitments,
     Complaint,
-    DkgEquivocation,
-    DkgFault,
-    Entry,
-    Head,
     MalformedStatement,
     NotSigned,
     Phase,
@@ -64,8 +57,8 @@ from bridges.frost.dkg_messages import (
     Statement,
     UnusableGroupKey,
     WrongCertificate,
-    opened,
 )
+from bridges.frost.dkg_talk import Conversation, Sign
 from bridges.frost.errors import (
     DecodeError,
     GroupError,
@@ -86,9 +79,6 @@ from bridges.frost.signing import (
     sign,
 )
 
-Sign = Callable[[bytes], bytes]
-"""Signs with this member's identity key (ed25519)."""
-
 _COLLECTED: Final = (Phase.COMMIT, Phase.ECHO, Phase.SHARE, Phase.READY, Phase.CERTIFICATE)
 
 
@@ -107,22 +97,16 @@ class DkgResult:
     """Each member's signed CERTIFICATE message."""
 
 
-class Participant:
+class Participant(Conversation):
     """One member's part in one session. Give `receive` what others sent, and send them what `message` returns."""
 
     def __init__(self, roster: Roster, who: Identifier, session: bytes, sign: Sign, randomness: Randomness) -> None:
         """Raises KeyMaterialError for a stranger. Use it once: a session id never comes again."""
-        if who not in roster.participants or len(session) != SESSION_BYTES:
-            raise KeyMaterialError(f"Participant {who} is not a member of this committee, or the session id is wrong.")
-        self._roster, self._who, self._session = roster, who, session
-        self._sign, self._randomness = sign, randomness
-        self._collecting: Phase | None = Phase.COMMIT
-        self._own: dict[tuple[Phase, Identifier | None], Signed] = {}
-        self._heard: dict[Phase, dict[Identifier, Signed]] = {phase: {} for phase in _COLLECTED}
+        super().__init__(dkg_rules(roster), who, session, sign, _COLLECTED)
+        self._roster, self._randomness = roster, randomness
         self._commitments: dict[Identifier, Commitments] = {}
         self._nonces: dict[Identifier, NonceCommitment] = {}
         self._certificates: dict[Identifier, Certificate] = {}
-        self._views: dict[Phase, Quotes] = {}
         self._shares: dict[Identifier, SecretScalar] = {}
         self._transcript = b""
         self._share: KeyShare | None = None
@@ -136,23 +120,9 @@ class Participant:
 
     # ---- what the shell sees
 
-    @property
-    def session(self) -> bytes:
-        """The session's id."""
-        return self._session
-
-    @property
-    def collecting(self) -> Phase | None:
-        """The phase whose messages are awaited; None when it is over, well or not."""
-        return self._collecting
-
-    @property
-    def waiting_for(self) -> tuple[Identifier, ...]:
-        """Whose message of that phase has not come, ascending."""
-        if self._collecting is None:
-            return ()
-        heard = self._heard[self._collecting]
-        return tuple(who for who in self._roster.participants if who not in heard and who != self._who)
+    def speakers(self, phase: Phase) -> tuple[Identifier, ...]:
+        """Everybody, in every phase."""
+        return self._roster.participants
 
     @property
     def provisional(self) -> KeyShare | None:
@@ -164,34 +134,6 @@ class Participant:
     def result(self) -> DkgResult | None:
         """The certified key, once there is one."""
         return self._result
-
-    def message(self, phase: Phase, recipient: Identifier) -> bytes | None:
-        """This member's message of a phase for `recipient`; None if it has not been made yet."""
-        signed = self._own.get((phase, recipient if phase is Phase.SHARE else None))
-        return signed.to_bytes() if signed is not None else None
-
-    def receive(self, sender: Identifier, data: bytes) -> None:
-        """Take a message that the channel says is `sender`'s.
-
-        Raises DkgFault (the session is over), UnusableGroupKey (over, start another), and IllegalTransition for a message that is not
-        due (nothing happened). A repeated message changes nothing.
-        """
-        try:
-            self._receive(sender, data)
-        except (DkgFault, UnusableGroupKey):
-            self.abandon()
-            raise
-
-    def receive_evidence(self, sender: Identifier, data: bytes) -> None:
-        """Take what `sender` offers as evidence. Always raises DkgFault: against the culprit, or against `sender` if it is void."""
-        self.abandon()
-        try:
-            verdict = verify_evidence(self._roster, data)
-        except DecodeError as error:
-            raise DkgFault(f"Member {sender} accused another without evidence: {error}", (sender,)) from None
-        if verdict.session != self._session:
-            raise DkgFault(f"Member {sender} brought evidence from another session.", (sender,))
-        raise convict(self._roster, data)
 
     def certify(self) -> None:
         """Sign the result. Call it when `provisional` has been kept where a crash does not lose it. Raises IllegalTransition."""
@@ -223,68 +165,7 @@ class Participant:
             self._share.signing_share.wipe()
             self._share = None
 
-    def __repr__(self) -> str:
-        return f"Participant({self._who}, {self._session.hex()[:8]}, <secrets redacted>)"
-
     # ---- messages
-
-    def _say(self, phase: Phase, body: bytes, recipient: Identifier | None = None) -> None:
-        message = self._signed(phase, body)
-        self._own[phase, recipient] = message
-        if recipient is None:
-            # Our own words go the way of everybody's.
-            self._receive(self._who, message.to_bytes())
-
-    def _signed(self, phase: Phase, body: bytes) -> Signed:
-        head = Head(phase, self._who, self._session)
-        unsigned = Signed(head, b"", body)
-        return Signed(head, self._sign(head.preimage(self._roster.context, unsigned.digest)), body)
-
-    def _view(self, phase: Phase) -> Quotes:
-        """What all members said in a phase that is over."""
-        if phase not in self._views:
-            heard = self._heard[phase]
-            entries = (Entry(heard[i].digest, heard[i].signature) for i in self._roster.participants)
-            self._views[phase] = Quotes(tuple(entries))
-        return self._views[phase]
-
-    def _receive(self, sender: Identifier, data: bytes) -> None:
-        message = self._authentic(sender, data)
-        phase = message.head.phase
-        if phase not in self._heard:
-            raise IllegalTransition(f"A session takes no {phase.name} message.")
-        known = self._heard[phase].get(sender)
-        if known is not None:
-            self._require_same(known, message)
-            return
-        if phase is not self._collecting:
-            state = self._collecting.name if self._collecting else "over"
-            raise IllegalTransition(f"The session is at {state} and takes no {phase.name} message.")
-        self._take(message, checked(self._roster, message))
-        self._heard[phase][sender] = message
-        if not self.waiting_for and (phase is Phase.SHARE or self._who in self._heard[phase]):
-            self._advance(phase)
-
-    def _authentic(self, sender: Identifier, data: bytes) -> Signed:
-        try:
-            message = opened(self._roster, data)
-        except DecodeError as error:
-            raise NotSigned(f"Member {sender} sent what nobody signed: {error}", (sender,)) from None
-        if message.head.sender != sender:
-            raise NotSigned(f"Member {sender} sent a message of member {message.head.sender}.", (sender,))
-        if message.head.session != self._session:
-            raise NotSigned(f"Member {sender} sent a message of another session.", (sender,))
-        return message
-
-    def _require_same(self, known: Signed, message: Signed) -> None:
-        if known.digest == message.digest:
-            return
-        who, phase = message.head.sender, message.head.phase
-        proof = b""
-        if phase is not Phase.SHARE:
-            quotes = (one.digest + one.signature for one in (known, message))
-            proof = evidence(Kind.EQUIVOCATION, message.head.to_bytes(), *quotes)
-        raise DkgEquivocation(f"Member {who} signed two different {phase.name} messages.", (who,), proof)
 
     def _take(self, message: Signed, body: Statement) -> None:
         sender = message.head.sender
@@ -306,23 +187,6 @@ class Participant:
     def _key_hash(self, public: PublicKeyPackage) -> bytes:
         return key_hash(self._roster, self._session, self._transcript, public)
 
-    def _require_one_view(self, message: Signed, quotes: Quotes) -> None:
-        phase = Phase.COMMIT if message.head.phase is Phase.ECHO else Phase.READY
-        ours = self._view(phase)
-        if quotes.digests == ours.digests:
-            return
-        for whom, entry, known in zip(self._roster.participants, quotes.entries, ours.entries, strict=True):
-            if entry.digest == known.digest:
-                continue
-            head = Head(phase, whom, self._session)
-            if self._roster.signed_by(head, entry.digest, entry.signature):
-                pair = (known.digest + known.signature, entry.digest + entry.signature)
-                proof = evidence(Kind.EQUIVOCATION, head.to_bytes(), *pair)
-                text = f"Member {whom} said one thing here and another to member {message.head.sender}."
-                raise DkgEquivocation(text, (whom,), proof)
-            text = f"Member {message.head.sender} quoted member {whom} with words that are not {whom}'s."
-            raise MalformedStatement(text, (message.head.sender,), evidence(Kind.MALFORMED, message.to_bytes()))
-
     # ---- the steps
 
     def _open_round_one(self) -> None:
@@ -332,7 +196,7 @@ class Participant:
         body = Commitments(points, *proof, self._session_key.public_key().public_bytes_raw())
         self._say(Phase.COMMIT, body.to_bytes())
 
-    def _advance(self, phase: Phase) -> None:
+    def _conclude_phase(self, phase: Phase) -> None:
         steps = {
             Phase.COMMIT: self._echo,
             Phase.ECHO: self._deal_shares,
@@ -340,8 +204,6 @@ class Participant:
             Phase.READY: lambda: None,
             Phase.CERTIFICATE: self._conclude,
         }
-        following = _COLLECTED[_COLLECTED.index(phase) + 1 :]
-        self._collecting = following[0] if following else None
         steps[phase]()
 
     def _echo(self) -> None:

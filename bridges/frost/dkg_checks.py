@@ -9,10 +9,11 @@ Does not know what one participant has received so far: see `dkg`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from functools import partial
+from typing import Final, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from bridges.frost import ciphersuite
 from bridges.frost.dkg_messages import (
+    Assembly,
     BadProof,
     BadShare,
     Certificate,
@@ -37,6 +39,7 @@ from bridges.frost.dkg_messages import (
     Quotes,
     Roster,
     SealedShare,
+    SessionKey,
     Signed,
     Statement,
     WrongCertificate,
@@ -69,13 +72,13 @@ _NONCE: Final = bytes(12)
 # ---- proof of possession
 
 
-def _proof_challenge(roster: Roster, head: Head, constant: Point, r: Point) -> Scalar:
+def _proof_challenge(roster: Assembly, head: Head, constant: Point, r: Point) -> Scalar:
     message = roster.context + head.session + head.sender.to_bytes(2, "big") + constant.encoded + r.encoded
     return ciphersuite.hash_to_scalar(message, b"dkg")
 
 
 def prove_possession(
-    roster: Roster, session: bytes, who: Identifier, secret: SecretScalar, randomness: bytes
+    roster: Assembly, session: bytes, who: Identifier, secret: SecretScalar, randomness: bytes
 ) -> tuple[Point, Scalar]:
     """A Schnorr proof of the constant term, bound to member, session and context. `randomness`: 32 fresh uniform bytes."""
     nonce, keyed = ciphersuite.h3(randomness, secret), secret.copy()
@@ -89,7 +92,7 @@ def prove_possession(
         keyed.wipe()
 
 
-def proof_holds(roster: Roster, head: Head, commitments: Commitments) -> bool:
+def proof_holds(roster: Assembly, head: Head, commitments: Commitments) -> bool:
     """Whether the sender knows the constant term of its polynomial: z·G = R + c·C_0."""
     constant = commitments.coefficients[0]
     challenge = _proof_challenge(roster, head, constant, commitments.proof_r)
@@ -164,7 +167,7 @@ def share_fits(share: SecretScalar, coefficients: Sequence[Point], recipient: Id
 # ---- the result
 
 
-def transcript_hash(roster: Roster, session: bytes, digests: Sequence[bytes]) -> bytes:
+def transcript_hash(roster: Assembly, session: bytes, digests: Sequence[bytes]) -> bytes:
     """32 bytes that stand for round 1: the digests of all members' commitments, ascending."""
     return hashlib.sha256(_TRANSCRIPT_TAG + roster.context + session + b"".join(digests)).digest()
 
@@ -181,7 +184,7 @@ def public_package(roster: Roster, commitments: Mapping[Identifier, Commitments]
     return PublicKeyPackage(GroupPublicKey(summed[0]), roster.threshold, verifying, Origin.DKG)
 
 
-def key_hash(roster: Roster, session: bytes, transcript: bytes, public: PublicKeyPackage) -> bytes:
+def key_hash(roster: Assembly, session: bytes, transcript: bytes, public: PublicKeyPackage) -> bytes:
     """32 bytes that stand for the whole result. Operators compare it by voice; every certificate holds it."""
     state = hashlib.sha256(_KEY_TAG + roster.context + session + transcript + public.group_public_key.to_bytes())
     state.update(public.threshold.to_bytes(2, "big") + len(public.participants).to_bytes(2, "big"))
@@ -206,43 +209,87 @@ def possession_package(
 # ---- one message by itself
 
 
-def checked(roster: Roster, message: Signed) -> Statement:
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a kind of ceremony asks of its messages, and how it judges evidence."""
+
+    assembly: Assembly
+    read: Callable[[Signed], Statement]
+    """A message's body, if it may stand whatever the others said. Raises FrostError."""
+    judges: Mapping[Kind, Judge]
+
+
+def dkg_rules(roster: Roster) -> Rules:
+    """The rules of key generation."""
+
+    def read(message: Signed) -> Statement:
+        body = statement(message)
+        _require_standing(roster, message.head, body)
+        return body
+
+    return Rules(roster, read, {**COMMON_JUDGES, Kind.CERTIFICATE: partial(_judge_certificate, roster)})
+
+
+def checked(rules: Rules, message: Signed) -> Statement:
     """A signed message's body, if it may stand in this ceremony whatever the others said.
 
     Raises MalformedStatement or BadProof, with the sender as culprit and with evidence.
     """
     try:
-        body = statement(message)
-        _require_standing(roster, message.head, body)
+        return rules.read(message)
     except BadProof as error:
         raise BadProof(str(error), (message.head.sender,), evidence(Kind.MALFORMED, message.to_bytes())) from None
     except FrostError as error:
         text = f"Member {message.head.sender} signed a {message.head.phase.name} message that is wrong: {error}"
         raise MalformedStatement(text, (message.head.sender,), evidence(Kind.MALFORMED, message.to_bytes())) from None
-    return body
 
 
 def _require_standing(roster: Roster, head: Head, body: Statement) -> None:
     match body:
         case Commitments():
-            _require(len(body.coefficients) == roster.threshold, "it commits to a polynomial of another degree.")
-            _require(_is_usable(body.session_key), "its session key has a small order.")
-            if not proof_holds(roster, head, body):
-                raise BadProof(f"Member {head.sender} did not prove that it knows its own secret.")
+            require_commitments(roster, head, body, roster.threshold)
         case Quotes():
-            _require(len(body.entries) == len(roster.participants), "it does not quote each member once.")
+            require_quotes(roster, body)
         case SealedShare():
-            _require(body.recipient in roster.participants and body.recipient != head.sender, "it is for nobody.")
+            require_recipient(head, body, roster.participants)
         case NonceCommitment():
             _require(body.identifier == head.sender, "its nonces are in another's name.")
         case Certificate():
-            _require(len(body.quotes.entries) == len(roster.participants), "it does not quote each member once.")
+            require_quotes(roster, body.quotes)
             _require(bool(body.z) == (head.sender in roster.signers), "it signs, or fails to sign, out of turn.")
         case Complaint():
-            about = body.share.head
-            _require(about.session == head.session, "it complains about another session.")
-            _require(about.sender in roster.participants and about.sender != head.sender, "it accuses nobody.")
-            _require(SealedShare.from_bytes(body.share.body).recipient == head.sender, "the share was for another.")
+            require_complaint(head, body, roster.participants)
+
+
+def require_commitments(assembly: Assembly, head: Head, body: Commitments, threshold: int) -> None:
+    """Raises DecodeError for another degree or a useless session key, BadProof."""
+    _require(len(body.coefficients) == threshold, "it commits to a polynomial of another degree.")
+    require_session_key(body.session_key)
+    if not proof_holds(assembly, head, body):
+        raise BadProof(f"Member {head.sender} did not prove that it knows its own secret.")
+
+
+def require_session_key(session_key: bytes) -> None:
+    """Raises DecodeError for a key of small order."""
+    _require(_is_usable(session_key), "its session key has a small order.")
+
+
+def require_quotes(assembly: Assembly, quotes: Quotes) -> None:
+    """Raises DecodeError."""
+    _require(len(quotes.entries) == len(assembly.participants), "it does not quote each member once.")
+
+
+def require_recipient(head: Head, body: SealedShare, recipients: Sequence[Identifier]) -> None:
+    """Raises DecodeError for a share that nobody should get."""
+    _require(body.recipient in recipients and body.recipient != head.sender, "it is for nobody.")
+
+
+def require_complaint(head: Head, body: Complaint, dealers: Sequence[Identifier]) -> None:
+    """Raises DecodeError for a complaint about anything but a dealer's share to the complainer in this session."""
+    about = body.share.head
+    _require(about.session == head.session, "it complains about another session.")
+    _require(about.sender in dealers and about.sender != head.sender, "it accuses nobody.")
+    _require(SealedShare.from_bytes(body.share.body).recipient == head.sender, "the share was for another.")
 
 
 def _require(holds: bool, otherwise: str) -> None:
@@ -258,7 +305,7 @@ def _is_usable(session_key: bytes) -> bool:
     return True
 
 
-def quoted_entries(roster: Roster, message: Signed) -> dict[Identifier, Entry]:
+def quoted_entries(roster: Assembly, message: Signed) -> dict[Identifier, Entry]:
     """Whom an ECHO or a CERTIFICATE quotes with what. Raises DecodeError for another kind or number."""
     body = statement(message)
     quotes = body.quotes if isinstance(body, Certificate) else body
@@ -301,6 +348,9 @@ class Verdict:
     reason: str
 
 
+Judge: TypeAlias = Callable[["Rules", list[bytes]], Verdict | None]
+
+
 def evidence(kind: Kind, *items: bytes) -> bytes:
     """kind(1) ‖ items, each after its length(4)."""
     return bytes([kind]) + b"".join(len(item).to_bytes(4, "big") + item for item in items)
@@ -308,6 +358,11 @@ def evidence(kind: Kind, *items: bytes) -> bytes:
 
 def verify_evidence(roster: Roster, data: bytes) -> Verdict:
     """Whom this evidence convicts. Anybody with the committee file can check it. Raises DecodeError if it convicts nobody."""
+    return judged(dkg_rules(roster), data)
+
+
+def judged(rules: Rules, data: bytes) -> Verdict:
+    """Whom this evidence convicts under the rules of a ceremony. Raises DecodeError if it convicts nobody."""
     if not data or data[0] not in Kind.__members__.values():
         raise DecodeError("The bytes are no evidence of a known kind.")
     items, rest = [], data[1:]
@@ -318,7 +373,7 @@ def verify_evidence(roster: Roster, data: bytes) -> Verdict:
         items.append(rest[4:end])
         rest = rest[end:]
     try:
-        verdict = _JUDGES[Kind(data[0])](roster, items)
+        verdict = rules.judges[Kind(data[0])](rules, items)
     except FrostError as error:
         # Whatever is wrong inside: it is the evidence that fails, and nobody is named by that.
         raise DecodeError(f"The evidence proves nothing: {error}") from None
@@ -327,28 +382,27 @@ def verify_evidence(roster: Roster, data: bytes) -> Verdict:
     return verdict
 
 
-def convict(roster: Roster, data: bytes) -> DkgFault:
-    """The error that evidence amounts to. Raises DecodeError as `verify_evidence` does."""
-    verdict = verify_evidence(roster, data)
+def convicted(verdict: Verdict, data: bytes) -> DkgFault:
+    """The error that a verdict amounts to."""
     return verdict.error(verdict.reason, (verdict.culprit,), data)
 
 
-def _judge_malformed(roster: Roster, items: list[bytes]) -> Verdict | None:
-    message = opened(roster, _only(items, 1)[0])
+def _judge_malformed(rules: Rules, items: list[bytes]) -> Verdict | None:
+    message = opened(rules.assembly, only(items, 1)[0])
     try:
-        checked(roster, message)
+        checked(rules, message)
     except MalformedStatement as error:
         return Verdict(message.head.sender, message.head.session, type(error), str(error))
     if message.head.phase in (Phase.ECHO, Phase.CERTIFICATE):
-        for whom, entry in quoted_entries(roster, message).items():
-            if not roster.signed_by(quoted_head(message, whom), entry.digest, entry.signature):
+        for whom, entry in quoted_entries(rules.assembly, message).items():
+            if not rules.assembly.signed_by(quoted_head(message, whom), entry.digest, entry.signature):
                 text = f"Member {message.head.sender} quoted member {whom} with a signature that is not {whom}'s."
                 return Verdict(message.head.sender, message.head.session, MalformedStatement, text)
     return None
 
 
-def _judge_equivocation(roster: Roster, items: list[bytes]) -> Verdict | None:
-    encoded, *quotes = _only(items, 3)
+def _judge_equivocation(rules: Rules, items: list[bytes]) -> Verdict | None:
+    encoded, *quotes = only(items, 3)
     head = Head.from_bytes(encoded)
     if head.phase not in (Phase.COMMIT, Phase.ECHO, Phase.READY, Phase.CERTIFICATE):
         raise DecodeError("A member may sign several messages of this phase.")
@@ -356,28 +410,38 @@ def _judge_equivocation(roster: Roster, items: list[bytes]) -> Verdict | None:
     if len(entries) != 2:
         raise DecodeError("An equivocation is shown by two quotes.")
     one, other = entries
-    if one.digest == other.digest or not all(roster.signed_by(head, e.digest, e.signature) for e in (one, other)):
+    if one.digest == other.digest or not all(
+        rules.assembly.signed_by(head, e.digest, e.signature) for e in (one, other)
+    ):
         return None
     text = f"Member {head.sender} signed two different {head.phase.name} messages in one session."
     return Verdict(head.sender, head.session, DkgEquivocation, text)
 
 
-def _judge_contradiction(roster: Roster, items: list[bytes]) -> Verdict | None:
-    echo, message = (opened(roster, item) for item in _only(items, 2))
-    _require_one_author([echo, message], (Phase.ECHO, Phase.SHARE))
-    digests = [entry.digest for entry in quoted_entries(roster, echo).values()]
-    if SealedShare.from_bytes(message.body).transcript == transcript_hash(roster, echo.head.session, digests):
+def _judge_contradiction(rules: Rules, items: list[bytes]) -> Verdict | None:
+    echo, message = (opened(rules.assembly, item) for item in only(items, 2))
+    require_one_author([echo, message], (Phase.ECHO, Phase.SHARE))
+    digests = [entry.digest for entry in quoted_entries(rules.assembly, echo).values()]
+    if SealedShare.from_bytes(message.body).transcript == transcript_hash(rules.assembly, echo.head.session, digests):
         return None
     text = f"Member {echo.head.sender} gave a share under another transcript than it had echoed."
     return Verdict(echo.head.sender, echo.head.session, MalformedStatement, text)
 
 
-def _judge_share(roster: Roster, items: list[bytes]) -> Verdict | None:
-    encoded, joined, *commits = _only(items, 4)
-    message, own, accused = opened(roster, encoded), opened(roster, commits[0]), opened(roster, commits[1])
-    complaint = checked(roster, message)
-    theirs, ours = checked(roster, accused), checked(roster, own)
-    if not (isinstance(complaint, Complaint) and isinstance(theirs, Commitments) and isinstance(ours, Commitments)):
+def _judge_share(rules: Rules, items: list[bytes]) -> Verdict | None:
+    encoded, joined, *commits = only(items, 4)
+    message, own, accused = (
+        opened(rules.assembly, encoded),
+        opened(rules.assembly, commits[0]),
+        opened(rules.assembly, commits[1]),
+    )
+    complaint = checked(rules, message)
+    theirs, ours = checked(rules, accused), checked(rules, own)
+    if not (
+        isinstance(complaint, Complaint)
+        and isinstance(theirs, Commitments)
+        and isinstance(ours, Commitments | SessionKey)
+    ):
         raise DecodeError("The evidence of a share is a COMPLAINT and two COMMITs.")
     who, whom, session = message.head.sender, complaint.share.head.sender, message.head.session
     if (own.head, accused.head) != (Head(Phase.COMMIT, who, session), Head(Phase.COMMIT, whom, session)):
@@ -385,14 +449,14 @@ def _judge_share(roster: Roster, items: list[bytes]) -> Verdict | None:
     false = Verdict(
         who, session, FalseComplaint, f"Member {who} complained about member {whom}, whose share was right."
     )
-    if not roster.signed_by(complaint.share.head, complaint.share.digest, complaint.share.signature):
+    if not rules.assembly.signed_by(complaint.share.head, complaint.share.digest, complaint.share.signature):
         return false
     share = SealedShare.from_bytes(complaint.share.body)
     digests = [joined[i : i + 32] for i in range(0, len(joined), 32)]
-    quoted = dict(zip(roster.participants, digests, strict=False))
+    quoted = dict(zip(rules.assembly.participants, digests, strict=False))
     if (
-        len(digests) != len(roster.participants)
-        or transcript_hash(roster, session, digests) != share.transcript
+        len(digests) != len(rules.assembly.participants)
+        or transcript_hash(rules.assembly, session, digests) != share.transcript
         or (quoted[who], quoted[whom]) != (own.digest, accused.digest)
     ):
         # The accused signed under the transcript that holds both COMMITs; others could not be held against it.
@@ -400,7 +464,7 @@ def _judge_share(roster: Roster, items: list[bytes]) -> Verdict | None:
     session_key = X25519PrivateKey.from_private_bytes(complaint.session_key)
     if session_key.public_key().public_bytes_raw() != ours.session_key:
         return false
-    link = Link(roster.context, session, share.transcript, whom, who)
+    link = Link(rules.assembly.context, session, share.transcript, whom, who)
     return (
         false
         if _opens_well(link, share, session_key, theirs)
@@ -424,13 +488,13 @@ def _opens_well(link: Link, share: SealedShare, session_key: X25519PrivateKey, t
         secret.wipe()
 
 
-def _judge_certificate(roster: Roster, items: list[bytes]) -> Verdict | None:
+def _judge_certificate(roster: Roster, rules: Rules, items: list[bytes]) -> Verdict | None:
     n = len(roster.participants)
-    echo, message, *others = (opened(roster, item) for item in _only(items, 2 + 2 * n))
-    _require_one_author([echo, message], (Phase.ECHO, Phase.CERTIFICATE))
-    commits = _quoted_bodies(roster, echo, others[:n])
-    nonces = _quoted_bodies(roster, message, others[n:])
-    certificate = checked(roster, message)
+    echo, message, *others = (opened(roster, item) for item in only(items, 2 + 2 * n))
+    require_one_author([echo, message], (Phase.ECHO, Phase.CERTIFICATE))
+    commits = quoted_bodies(rules, echo, others[:n])
+    nonces = quoted_bodies(rules, message, others[n:])
+    certificate = checked(rules, message)
     commitments = {who: body for who, body in commits.items() if isinstance(body, Commitments)}
     ready = {who: body for who, body in nonces.items() if isinstance(body, NonceCommitment)}
     if not isinstance(certificate, Certificate) or len(commitments) != n or len(ready) != n:
@@ -466,16 +530,18 @@ def certificate_fits(
     return verify_share(possession_package(roster, public, nonces), share)
 
 
-def _quoted_bodies(roster: Roster, by: Signed, messages: list[Signed]) -> dict[Identifier, Statement]:
+def quoted_bodies(rules: Rules, by: Signed, messages: list[Signed]) -> dict[Identifier, Statement]:
+    """The bodies that an ECHO or CERTIFICATE quotes, in order. Raises DecodeError for others."""
     bodies: dict[Identifier, Statement] = {}
-    for (whom, entry), message in zip(quoted_entries(roster, by).items(), messages, strict=True):
+    for (whom, entry), message in zip(quoted_entries(rules.assembly, by).items(), messages, strict=True):
         if message.head != quoted_head(by, whom) or message.digest != entry.digest:
             raise DecodeError("A message is not the one that the accused quoted.")
-        bodies[whom] = checked(roster, message)
+        bodies[whom] = checked(rules, message)
     return bodies
 
 
-def _require_one_author(messages: list[Signed], phases: tuple[Phase, ...]) -> None:
+def require_one_author(messages: list[Signed], phases: tuple[Phase, ...]) -> None:
+    """Raises DecodeError unless one member said all of it in one session, in these phases."""
     first = messages[0].head
     for message, phase in zip(messages, phases, strict=True):
         if message.head != Head(phase, first.sender, first.session):
@@ -484,16 +550,16 @@ def _require_one_author(messages: list[Signed], phases: tuple[Phase, ...]) -> No
             )
 
 
-def _only(items: list[bytes], count: int) -> list[bytes]:
+def only(items: list[bytes], count: int) -> list[bytes]:
+    """`items`, if there are that many. Raises DecodeError."""
     if len(items) != count:
         raise DecodeError(f"This evidence has {count} parts, not {len(items)}.")
     return items
 
 
-_JUDGES: Final = {
+COMMON_JUDGES: Final[Mapping[Kind, Judge]] = {
     Kind.MALFORMED: _judge_malformed,
     Kind.EQUIVOCATION: _judge_equivocation,
     Kind.CONTRADICTION: _judge_contradiction,
     Kind.SHARE: _judge_share,
-    Kind.CERTIFICATE: _judge_certificate,
 }

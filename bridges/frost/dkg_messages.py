@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
-from typing import ClassVar, Final, TypeAlias
+from typing import ClassVar, Final, Protocol, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -139,6 +139,21 @@ class Phase(IntEnum):
     COMPLAINT = 6
 
 
+class Assembly(Protocol):
+    """Members that speak with one another in sessions: to make a key (`Roster`), or to hand it on (`reshare_messages.Resharing`)."""
+
+    @property
+    def context(self) -> bytes:
+        """32 bytes that stand for who they are and what they do."""
+
+    @property
+    def participants(self) -> tuple[Identifier, ...]:
+        """All of them, ascending."""
+
+    def signed_by(self, head: Head, digest: bytes, signature: bytes) -> bool:
+        """Whether `head.sender` signed a body with this SHA-256 `digest` under `head`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Roster:
     """Who makes a key: the committee's name, the epoch of the key, and each member's certificate as DER."""
@@ -152,7 +167,7 @@ class Roster:
 
     def __post_init__(self) -> None:
         members = {checked_identifier(i): self.certificates[i] for i in sorted(self.certificates)}
-        keys = {who: _identity_key(who, der) for who, der in members.items()}
+        keys = {who: identity_key(who, der) for who, der in members.items()}
         if not 2 <= len(members) <= MAX_PARTICIPANTS:
             raise KeyMaterialError(f"A committee has 2 to {MAX_PARTICIPANTS} members, not {len(members)}.")
         if len({key.public_bytes_raw() for key in keys.values()}) != len(keys):
@@ -190,17 +205,25 @@ class Roster:
 
     def signed_by(self, head: Head, digest: bytes, signature: bytes) -> bool:
         """Whether `head.sender` signed a body with this SHA-256 `digest` under `head`."""
-        key = self._keys.get(head.sender)
-        if key is None:
-            return False
-        try:
-            key.verify(signature, head.preimage(self.context, digest))
-        except InvalidSignature:
-            return False
-        return True
+        return signed_with(self._keys, self.context, head, digest, signature)
 
 
-def _identity_key(who: Identifier, der: bytes) -> Ed25519PublicKey:
+def signed_with(
+    keys: Mapping[Identifier, Ed25519PublicKey], context: bytes, head: Head, digest: bytes, signature: bytes
+) -> bool:
+    """Whether the sender's key made `signature` over a body with this digest."""
+    key = keys.get(head.sender)
+    if key is None:
+        return False
+    try:
+        key.verify(signature, head.preimage(context, digest))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def identity_key(who: Identifier, der: bytes) -> Ed25519PublicKey:
+    """The ed25519 key of a member's certificate. Raises KeyMaterialError."""
     try:
         key = x509.load_der_x509_certificate(der).public_key()
     except ValueError:
@@ -214,7 +237,7 @@ def _identity_key(who: Identifier, der: bytes) -> Ed25519PublicKey:
     return key
 
 
-def session_id(roster: Roster, nonces: Mapping[Identifier, bytes], attempt: int) -> bytes:
+def session_id(roster: Assembly, nonces: Mapping[Identifier, bytes], attempt: int) -> bytes:
     """32 bytes that no earlier ceremony can have had, for every member gave a fresh nonce of 32 bytes."""
     if tuple(sorted(nonces)) != roster.participants:
         raise KeyMaterialError("A session needs a nonce from each member and from nobody else.")
@@ -278,7 +301,7 @@ class Signed:
         return cls(Head.from_bytes(data[: Head.LENGTH]), data[Head.LENGTH : start], data[start:])
 
 
-def opened(roster: Roster, data: bytes) -> Signed:
+def opened(roster: Assembly, data: bytes) -> Signed:
     """A message that a member of the roster did sign. Raises DecodeError otherwise."""
     message = Signed.from_bytes(data)
     if not roster.signed_by(message.head, message.digest, message.signature):
@@ -331,6 +354,22 @@ class Commitments:
         points = tuple(Point.from_bytes(data[i : i + POINT_BYTES]) for i in range(2, end, POINT_BYTES))
         z_at, key_at = end + POINT_BYTES, end + POINT_BYTES + SCALAR_BYTES
         return cls(points, Point.from_bytes(data[end:z_at]), scalar_from_bytes(data[z_at:key_at]), data[key_at:])
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """Round 1 of a member that receives shares and deals none: session key(32), X25519."""
+
+    session_key: bytes
+
+    def to_bytes(self) -> bytes:
+        """32 bytes."""
+        return self.session_key
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> SessionKey:
+        """Raises DecodeError for a wrong length."""
+        return cls(_exactly(data, X25519_BYTES, "session key"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,7 +477,9 @@ class Complaint:
         return cls(data[:X25519_BYTES], share)
 
 
-Statement: TypeAlias = Hello | Commitments | Quotes | SealedShare | NonceCommitment | Certificate | Complaint
+Statement: TypeAlias = (
+    Hello | Commitments | SessionKey | Quotes | SealedShare | NonceCommitment | Certificate | Complaint
+)
 
 _BODIES: Final[dict[Phase, type[Statement]]] = {
     Phase.HELLO: Hello,

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from bridges.frost.dkg import DkgResult, Participant, Sign
-from bridges.frost.dkg_checks import verify_evidence
+from bridges.frost.dkg import DkgResult, Participant
+from bridges.frost.dkg_checks import Rules, dkg_rules, judged
 from bridges.frost.dkg_messages import (
     HASH_BYTES,
     SESSION_BYTES,
@@ -42,6 +42,7 @@ from bridges.frost.dkg_messages import (
     opened,
     session_id,
 )
+from bridges.frost.dkg_talk import Sign
 from bridges.frost.errors import DecodeError, FrostError, KeystoreError, TransportError
 from bridges.frost.group import Identifier, wipe_fresh_bytes
 from bridges.frost.keygen import KeyShare, Randomness
@@ -92,13 +93,64 @@ class _Reply(IntEnum):
     ENDED = 4
 
 
-class Custody(Protocol):
+class Result(Protocol):
+    """What a ceremony leads to."""
+
+    @property
+    def session(self) -> bytes:
+        """The session that made it."""
+
+
+R = TypeVar("R", bound=Result)
+R_contra = TypeVar("R_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Part(Protocol[R_co]):
+    """One member's part in one session, as the shell drives it (`dkg_talk.Conversation` with a result)."""
+
+    @property
+    def session(self) -> bytes:
+        """The session's id."""
+
+    @property
+    def waiting_for(self) -> tuple[Identifier, ...]:
+        """Whose message of the present phase has not come."""
+
+    @property
+    def provisional(self) -> KeyShare | None:
+        """The share to keep aside before `certify`; None at any other time."""
+
+    @property
+    def result(self) -> R_co | None:
+        """What all certified, once they have."""
+
+    def speakers(self, phase: Phase) -> tuple[Identifier, ...]:
+        """Whose message of a phase this member needs."""
+
+    def message(self, phase: Phase, recipient: Identifier) -> bytes | None:
+        """This member's message; None if it has not been made yet."""
+
+    def receive(self, sender: Identifier, data: bytes) -> None:
+        """Take a message."""
+
+    def receive_evidence(self, sender: Identifier, data: bytes) -> None:
+        """Always raises DkgFault."""
+
+    def certify(self) -> None:
+        """Sign the result."""
+
+    def abandon(self) -> None:
+        """End it and wipe all secrets."""
+
+
+class Custody(Protocol[R_contra]):
     """Where the share goes."""
 
     def keep(self, share: KeyShare) -> None:
         """Put it where a crash does not lose it. From now on others may finish with a key that needs it."""
 
-    def settle(self, result: DkgResult) -> None:
+    def settle(self, result: R_contra) -> None:
         """All have certified: make it final."""
 
     def discard(self) -> None:
@@ -124,28 +176,38 @@ def identity_signer(key_path: Path) -> Sign:
     return key.sign
 
 
-class KeyCeremony:
+@dataclass(frozen=True, slots=True)
+class Plan(Generic[R]):
+    """What kind of ceremony it is: its rules, its phases after the first, and how one session begins."""
+
+    rules: Rules
+    phases: tuple[Phase, ...]
+    begin: Callable[[bytes], Part[R]]
+    """A part in the session with this id."""
+
+
+class Ceremony(Generic[R]):
     """One member's part in a ceremony. `register` on a server, start that, then `run` once."""
 
     def __init__(
         self,
-        roster: Roster,
+        plan: Plan[R],
         who: Identifier,
         sign: Sign,
         peers: Mapping[int, PeerCaller],
-        custody: Custody,
+        custody: Custody[R],
         *,
         limits: CeremonyLimits | None = None,
         randomness: Randomness = os.urandom,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`peers`: every other member. `progress` is given a line for people now and then."""
-        self._roster, self._who, self._sign = roster, who, sign
+        self._plan, self._roster, self._who, self._sign = plan, plan.rules.assembly, who, sign
         self._peers = {Identifier(i): peer for i, peer in peers.items()}
         self._custody, self._limits = custody, limits or CeremonyLimits()
-        self._randomness, self._progress = randomness, progress
+        self._progress = progress
         self._nonces: dict[Identifier, bytes] = {who: randomness(HASH_BYTES)}
-        self._participants: dict[bytes, Participant] = {}
+        self._participants: dict[bytes, Part[R]] = {}
         self._ended: bytes | None = None
         self._done = self._certified = False
         self._told: set[int] = set()
@@ -202,9 +264,9 @@ class KeyCeremony:
 
     # ---- running
 
-    async def run(self) -> DkgResult:
-        """Make the key. Raises DkgError and its kinds; the share is then wiped, and custody told to discard it unless certified."""
-        result: DkgResult | None = None
+    async def run(self) -> R:
+        """Go through with it. Raises DkgError and its kinds; the share is then wiped, and custody told to discard it unless certified."""
+        result: R | None = None
         try:
             result = await self._until_usable()
             self._custody.settle(result)
@@ -221,7 +283,7 @@ class KeyCeremony:
             if result is None and not self._certified:
                 self._custody.discard()
 
-    async def _until_usable(self) -> DkgResult:
+    async def _until_usable(self) -> R:
         for attempt in range(self._limits.attempts):
             try:
                 participant = await self._gathered(attempt)
@@ -232,7 +294,7 @@ class KeyCeremony:
                 self._progress(f"{error} Session {attempt + 2} begins.")
         raise UnusableGroupKey(f"No session of {self._limits.attempts} made a usable key; that is no chance. Ask why.")
 
-    async def _gathered(self, attempt: int) -> Participant:
+    async def _gathered(self, attempt: int) -> Part[R]:
         """Wait until all members are in one session, and have all commitments."""
         try:
             async with asyncio.timeout(self._limits.wait_seconds):
@@ -257,20 +319,20 @@ class KeyCeremony:
             f"{_names(waiting).capitalize()} greeted us, but did not join our session; run the ceremony again."
         )
 
-    def _begin(self, attempt: int) -> Participant:
+    def _begin(self, attempt: int) -> Part[R]:
         session = session_id(self._roster, self._nonces, attempt)
         if session not in self._participants:
             if len(self._participants) >= self._limits.sessions:
                 raise DkgError("Members keep restarting; agree on a time, and begin again together.")
             self._progress(f"All {len(self._nonces)} members are here. Session {session.hex()[:16]}.")
-            self._participants[session] = Participant(self._roster, self._who, session, self._sign, self._randomness)
+            self._participants[session] = self._plan.begin(session)
         # The newest is last, whether it is new or came back.
         participant = self._participants[session] = self._participants.pop(session)
         self._notify()
         return participant
 
-    async def _conduct(self, participant: Participant) -> DkgResult:
-        for phase in (Phase.ECHO, Phase.SHARE, Phase.READY, Phase.CERTIFICATE):
+    async def _conduct(self, participant: Part[R]) -> R:
+        for phase in self._plan.phases:
             self._notify()
             if phase is Phase.CERTIFICATE and (share := participant.provisional) is not None:
                 self._custody.keep(share)
@@ -283,7 +345,8 @@ class KeyCeremony:
             except TimeoutError:
                 silent = participant.waiting_for
                 raise MemberSilent(_silence("fell silent", silent, self._limits.step_seconds), silent) from None
-            self._progress(f"{_TITLES[phase]}: {len(self._roster.participants)} of {len(self._roster.participants)}")
+            if speakers := len(participant.speakers(phase)):
+                self._progress(f"{_TITLES[phase]}: {speakers} of {speakers}")
         if participant.result is None:
             raise DkgError("The session ended without a key; run the ceremony again.")
         return participant.result
@@ -336,7 +399,7 @@ class KeyCeremony:
             self._progress(f"Member {who} is here." + (f" Waiting for {_names(absent)}." if absent else ""))
         self._nonces[who] = nonce
 
-    async def _fetch_commitments(self, participant: Participant, who: Identifier) -> None:
+    async def _fetch_commitments(self, participant: Part[R], who: Identifier) -> None:
         session = participant.session
         while True:
             kind, data = await self._ask(who, Phase.COMMIT, session)
@@ -344,7 +407,7 @@ class KeyCeremony:
                 participant.receive(who, data)
                 self._notify()
                 return
-            if kind is _Reply.EVIDENCE and _about(self._roster, data) == session:
+            if kind is _Reply.EVIDENCE and _about(self._plan.rules, data) == session:
                 participant.receive_evidence(who, data)
             known = self._nonces[who]
             await self._meet(who)
@@ -352,7 +415,7 @@ class KeyCeremony:
                 raise _MemberMoved(f"Member {who} started again.")
             await asyncio.sleep(self._limits.pause_seconds)
 
-    async def _fetch(self, participant: Participant, phase: Phase, who: Identifier) -> None:
+    async def _fetch(self, participant: Part[R], phase: Phase, who: Identifier) -> None:
         kind, data = await self._ask(who, phase, participant.session)
         if kind is _Reply.MESSAGE:
             participant.receive(who, data)
@@ -408,9 +471,33 @@ class KeyCeremony:
                 return
 
 
-def _about(roster: Roster, data: bytes) -> bytes | None:
+class KeyCeremony(Ceremony[DkgResult]):
+    """One member's part in making a key."""
+
+    def __init__(
+        self,
+        roster: Roster,
+        who: Identifier,
+        sign: Sign,
+        peers: Mapping[int, PeerCaller],
+        custody: Custody[DkgResult],
+        *,
+        limits: CeremonyLimits | None = None,
+        randomness: Randomness = os.urandom,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """As `Ceremony`."""
+
+        def begin(session: bytes) -> Part[DkgResult]:
+            return Participant(roster, who, session, sign, randomness)
+
+        plan = Plan(dkg_rules(roster), (Phase.ECHO, Phase.SHARE, Phase.READY, Phase.CERTIFICATE), begin)
+        super().__init__(plan, who, sign, peers, custody, limits=limits, randomness=randomness, progress=progress)
+
+
+def _about(rules: Rules, data: bytes) -> bytes | None:
     try:
-        return verify_evidence(roster, data).session
+        return judged(rules, data).session
     except DecodeError:
         return None
 
