@@ -5,7 +5,7 @@ Errors name the key and say what is expected. Protocol constants are not setting
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AnyHttpUrl,
@@ -86,30 +86,59 @@ class CommitteeConfig(_Section):
         return quorum(len(self.members))
 
 
-class EvmConfig(_Section):
-    """One EVM chain. `key_file` holds the account that pays for deliveries (32 bytes hex, mode 0600)."""
+class ChainConfig(_Section):
+    """What every chain has: its RPC endpoints. What a signature rests on is taken from `rpc_quorum` of them that agree."""
 
     rpc_url: AnyHttpUrl
+    further_rpc_urls: tuple[AnyHttpUrl, ...] = ()
+    """Endpoints of other operators. One endpoint alone can hide or invent what it likes."""
+    rpc_quorum: Annotated[Whole, Field(ge=1, le=32)] | None = None
+    """How many must agree; more than half of them unless given."""
+    poll_seconds: Seconds = 1.0
+
+    @model_validator(mode="after")
+    def _agreeing(self) -> Self:
+        if len(set(self.rpc_urls)) != len(self.rpc_urls):
+            raise ValueError("an RPC endpoint is named twice; two answers of one are not an agreement")
+        if self.agreeing > len(self.rpc_urls):
+            raise ValueError(
+                f"rpc_quorum is {self.agreeing}, and there are {len(self.rpc_urls)} RPC endpoints; add further_rpc_urls"
+            )
+        return self
+
+    @property
+    def rpc_urls(self) -> tuple[str, ...]:
+        """All endpoints."""
+        return tuple(str(url) for url in (self.rpc_url, *self.further_rpc_urls))
+
+    @property
+    def agreeing(self) -> int:
+        """How many endpoints must agree."""
+        return self.rpc_quorum or len(self.rpc_urls) // 2 + 1
+
+
+class EvmConfig(ChainConfig):
+    """One EVM chain. `key_file` holds the account that pays for deliveries (32 bytes hex, mode 0600)."""
+
     chain_id: Annotated[Whole, Field(ge=1, lt=1 << 64)]
     gateway: str = _hex(ADDRESS, "address")
     hub: str = _hex(ADDRESS, "address")
+    token_factory: str | None = Field(default=None, pattern=rf"^0x[0-9a-fA-F]{{{2 * ADDRESS}}}$")
+    """The token bridge's factory: with it, this node watches that what is minted is locked."""
     key_file: Path
     finality: Literal["finalized"] | Annotated[Whole, Field(ge=1, le=10_000)] = "finalized"
     start_block: Annotated[Whole, Field(ge=0)] = 0
-    poll_seconds: Seconds = 1.0
     max_fee_gwei: Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)] = 500.0
 
 
-class SolanaConfig(_Section):
+class SolanaConfig(ChainConfig):
     """One Solana cluster. `key_file` holds the 64-byte keypair that pays for deliveries (JSON array, mode 0600)."""
 
-    rpc_url: AnyHttpUrl
     genesis_hash: str = _hex(WORD, "genesis hash")
     program: str = _hex(WORD, "program id")
     tokens_program: str | None = Field(default=None, pattern=rf"^0x[0-9a-fA-F]{{{2 * WORD}}}$")
     """The token bridge's program: what is delivered to it is redeemed in the same transaction."""
     key_file: Path
-    poll_seconds: Seconds = 1.0
     priority_fee: Annotated[Whole, Field(ge=0, le=10_000_000)] = 0
     """Micro-lamports per compute unit."""
 
