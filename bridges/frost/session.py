@@ -35,6 +35,7 @@ from bridges.frost.group import Identifier
 from bridges.frost.keygen import GroupPublicKey, Randomness
 from bridges.frost.roast import Roast, Session, Standing
 from bridges.frost.signer import COMMIT_PATH, SHARE_PATH, Authorise, Signer, SignerLimits
+from bridges.frost.signer_port import SignerPort
 from bridges.frost.signing import GroupSignature, NonceCommitment
 from bridges.frost.transport import PeerCaller
 from oracle.protocol.errors import ProtocolError
@@ -101,7 +102,7 @@ class SigningCoordinator:
 
     def __init__(
         self,
-        signer: Signer,
+        signer: SignerPort,
         peers: Mapping[int, PeerCaller],
         *,
         limits: CoordinatorLimits | None = None,

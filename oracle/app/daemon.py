@@ -21,8 +21,14 @@ from bridges.evm.reader import EvmReader
 from bridges.evm.sender import FeePolicy, Sender
 from bridges.evm.submitter import EvmSubmitter
 from bridges.frost import keystore
-from bridges.frost.keygen import KeyShare
+from bridges.frost.errors import DealerKeyRefused
+from bridges.frost.hardening import forbid_core_dumps
+from bridges.frost.keygen import KeyShare, Origin
+from bridges.frost.remote_signer import Bodies, SignerLink, remote_signer
 from bridges.frost.sealing import PassphraseSource
+from bridges.frost.session import Authorise, Signer
+from bridges.frost.signer_port import PublicPart, SignerPort
+from bridges.frost.signer_supervisor import running_signer
 from bridges.frost.transport import PeerCertificate, PeerClient, PeerNetwork, PeerServer, TransportIdentity
 from bridges.solana.client import SolanaClient
 from bridges.solana.reader import SolanaReader
@@ -30,7 +36,7 @@ from bridges.solana.submitter import SolanaSubmitter
 from bridges.solana.transactions import SendPolicy, load_keypair
 from circuits.catalogue import open_model
 from circuits.prover import LocalProver, ProverLimits
-from oracle.app.committee import FrostCommittee
+from oracle.app.committee import FrostCommittee, signed_bodies
 from oracle.config import EvmConfig, ListenConfig, NodeConfig, SolanaConfig
 from oracle.errors import ConfigError, NotAuthorised
 from oracle.inference import infer
@@ -99,21 +105,49 @@ def load_share(config: NodeConfig) -> KeyShare:
     finally:
         if passphrase is not None:
             passphrase.wipe()
+    _require_own(config, config.key_share, share)
+    return share
+
+
+def _require_own(config: NodeConfig, where: Path, share: PublicPart) -> None:
+    """Raises ConfigError unless the share is this member's, of the configuration's committee. `where` it was found."""
     if share.identifier != config.identifier:
-        raise ConfigError(
-            f"{config.key_share} is member {share.identifier}'s share, but this node is member {config.identifier}."
-        )
+        raise ConfigError(f"{where} is member {share.identifier}'s share, but this node is member {config.identifier}.")
     committee = config.committee
     if share.public.group_public_key.to_bytes() != _bytes(committee.group_key):
-        raise ConfigError(f"{config.key_share} belongs to another group key than committee.group_key.")
+        raise ConfigError(f"{where} belongs to another group key than committee.group_key.")
     members = tuple(sorted(member.identifier for member in committee.members))
     if tuple(map(int, share.public.participants)) != members:
-        raise ConfigError(f"{config.key_share} was made for the members {share.public.participants}, not {members}.")
+        raise ConfigError(f"{where} was made for the members {share.public.participants}, not {members}.")
     if share.public.threshold != committee.quorum:
         raise ConfigError(
-            f"{config.key_share} has threshold {share.public.threshold}; {len(members)} members need {committee.quorum}."
+            f"{where} has threshold {share.public.threshold}; {len(members)} members need {committee.quorum}."
         )
-    return share
+    if share.public.origin is Origin.DEALER and not config.devnet:
+        raise DealerKeyRefused(f"{where} holds a dealer's key, which its dealer knows whole. It is for a devnet only.")
+
+
+@asynccontextmanager
+async def open_signer(config: NodeConfig, authorise: Authorise, bodies: Bodies) -> AsyncIterator[SignerPort]:
+    """The signer that the configuration names: in this process, in one that is started here, or behind a socket.
+
+    Raises ConfigError, KeystoreError, or SignerUnavailable.
+    """
+    if config.signer == "in-process":
+        signer = Signer(load_share(config), authorise)
+        try:
+            yield signer
+        finally:
+            signer.close()
+            signer.share.signing_share.wipe()
+        return
+    async with AsyncExitStack() as stack:
+        path = config.signer
+        if not isinstance(path, Path):
+            path = (await stack.enter_async_context(running_signer(config.signer_config))).socket
+        remote = await stack.enter_async_context(remote_signer(SignerLink(path), authorise, bodies))
+        _require_own(config, path, remote.share)
+        yield remote
 
 
 def _clients(config: NodeConfig, identity: TransportIdentity) -> dict[int, PeerClient]:
@@ -184,7 +218,6 @@ async def _start_status(node: Node, listen: ListenConfig, stack: AsyncExitStack)
 async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
     """A node with all that it needs, listening but not yet running. Raises ConfigError and its like; nothing is left open."""
     async with AsyncExitStack() as stack:
-        share = load_share(config)
         identity = TransportIdentity.load(config.identity)
         clients = _clients(config, identity)
         for client in clients.values():
@@ -196,14 +229,19 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
                 raise NotAuthorised("This node is starting; ask again.")
             return await node.duties.authorise(context)
 
+        async def bodies(context: bytes) -> tuple[bytes, ...]:
+            if node is None:
+                raise NotAuthorised("This node is starting; ask again.")
+            return signed_bodies(node.pipeline, context)
+
+        signer = await stack.enter_async_context(open_signer(config, authorise, bodies))
         epoch = CommitteeEpoch(config.committee.epoch)
-        committee = FrostCommittee(share, epoch, clients, authorise)
-        stack.callback(committee.close)
+        committee = FrostCommittee.with_signer(signer, epoch, clients)
         chains = [await evm_ports(entry, stack) for entry in config.evm]
         chains += [await solana_ports(entry, stack) for entry in config.solana]
         journal = Journal(config.data_dir / "journal.sqlite")
         stack.callback(journal.close)
-        group_key = share.public.group_public_key.to_bytes()
+        group_key = signer.share.public.group_public_key.to_bytes()
         journal.identify(f"member {config.identifier} of committee 0x{group_key.hex()}")
         prover = await stack.enter_async_context(_prover(config))
         ports = Ports(
@@ -234,6 +272,7 @@ def _member(config: NodeConfig, ports: Ports) -> Member:
 
 async def serve(config: NodeConfig) -> None:
     """Run the node until SIGINT or SIGTERM; then stop reading, let nothing new begin, and close."""
+    forbid_core_dumps()
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)

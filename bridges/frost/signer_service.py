@@ -1,0 +1,159 @@
+"""The signer behind its rules: it answers for batches of bodies, and for nothing else. No socket, no file but the ledger.
+
+Guarantees: what is signed is computed from the bodies by `Rules`; no share leaves before the ledger has the batch on disk; a
+session belongs to the coordinator that began it and to its one batch, also in the session that follows; every refusal is logged
+and counted by its reason; nonces live in memory only, so they die with this process.
+Does not believe the node about anything. It cannot see the chains, so a node that is taken over can have each place signed once,
+within kinds, gateways and rates.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from bridges.frost.coordinator import CommitRequest, ShareRequest
+from bridges.frost.errors import Busy, FrostError, NonceSpent, NotAuthorised
+from bridges.frost.group import Identifier
+from bridges.frost.keygen import KeyShare
+from bridges.frost.signer import Signer, SignerLimits
+from bridges.frost.signer_ledger import Conflict, Ledger, LedgerError
+from bridges.frost.signer_rules import Batch, Rate, RuleRefused, Rules
+
+_log: Final = structlog.get_logger(__name__)
+
+MAX_HELD: Final = 131_072
+"""Messages in batches whose sessions are open; the oldest sessions are forgotten beyond it (about 40 MB)."""
+LIMITS: Final = SignerLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    batch: Batch
+    born: float
+
+
+class SignerService:
+    """One key share, its rules and its ledger. Call `close` to wipe the nonces and the share."""
+
+    def __init__(
+        self,
+        share: KeyShare,
+        rules: Rules,
+        ledger: Ledger,
+        rate: Rate,
+        *,
+        limits: SignerLimits = LIMITS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._share, self._rules, self._ledger, self._rate = share, rules, ledger, rate
+        self._limits, self._clock = limits, clock
+        self._signer = Signer(share, _itself, limits=limits, clock=clock)
+        # Oldest first: (coordinator, session id) -> what the session signs.
+        self._held: OrderedDict[tuple[int, bytes], _Held] = OrderedDict()
+        self._held_messages = 0
+        self.counts: Counter[str] = Counter()
+
+    @property
+    def share(self) -> KeyShare:
+        """The key share that this signer uses."""
+        return self._share
+
+    @property
+    def pending(self) -> int:
+        """How many unused nonces are held."""
+        return self._signer.pending
+
+    async def commit(self, coordinator: Identifier, session_id: bytes, bodies: Sequence[bytes]) -> bytes:
+        """A commitment for a batch. Raises RuleRefused, Conflict, Busy, LedgerError, and as `Signer.answer_commit`."""
+        with self._counted(coordinator):
+            self._require_member(coordinator)
+            if not self._rate.take():
+                raise Busy("This signer is asked for more sessions than its rate allows; ask again later.")
+            batch = self._rules.approve(bodies)
+            self._ledger.check(batch.entries)
+            request = CommitRequest(session_id, batch.signing_hash)
+            reply = await self._signer.answer_commit(coordinator, request.to_bytes())
+            self._hold(coordinator, session_id, batch)
+            self.counts["commitments"] += 1
+            return reply
+
+    async def sign(self, coordinator: Identifier, request: bytes) -> bytes:
+        """A share for the batch of a session, once. Raises Conflict, LedgerError, and as `Signer.answer_share`."""
+        with self._counted(coordinator):
+            self._require_member(coordinator)
+            asked = ShareRequest.from_bytes(request)
+            held = self._let_go(coordinator, asked.session_id)
+            if held is None:
+                self._signer.forget(coordinator, asked.session_id)
+                raise NonceSpent("This signer has no such session: it was used, is too old, or died with its process.")
+            try:
+                # On disk before the share exists. A share that then fails leaves its place taken by a body that passed the rules.
+                recorded = self._ledger.record(held.batch.entries)
+            except (Conflict, LedgerError):
+                self._signer.forget(coordinator, asked.session_id)
+                raise
+            reply = await self._signer.answer_share(coordinator, request)
+            if asked.following is not None:
+                self._hold(coordinator, asked.following, held.batch)
+            self.counts["shares"] += 1
+            self.counts["messages"] += recorded
+            return reply
+
+    def forget(self, coordinator: Identifier, session_ids: Sequence[bytes]) -> None:
+        """Wipe the nonces of sessions that will not come about."""
+        for session_id in session_ids:
+            self._let_go(coordinator, session_id)
+            self._signer.forget(coordinator, session_id)
+
+    def counters(self) -> dict[str, int]:
+        """Since this process started; refusals by reason."""
+        return {**self.counts, "pending": self.pending, "ledger": len(self._ledger)}
+
+    def close(self) -> None:
+        """Wipe all nonces and the share, and let go of the ledger."""
+        self._signer.close()
+        self._share.signing_share.wipe()
+        self._held.clear()
+        self._ledger.close()
+
+    def _require_member(self, coordinator: Identifier) -> None:
+        if coordinator not in self._share.public.verifying_shares:
+            raise RuleRefused("coordinator", f"Coordinator {coordinator} is not a member of this committee.")
+
+    def _hold(self, coordinator: int, session_id: bytes, batch: Batch) -> None:
+        horizon = self._clock() - self._limits.nonce_seconds
+        self._held[coordinator, session_id] = _Held(batch, self._clock())
+        self._held_messages += len(batch.entries)
+        while self._held_messages > MAX_HELD or next(iter(self._held.values())).born <= horizon:
+            who, oldest = next(iter(self._held))
+            self._let_go(who, oldest)
+            self._signer.forget(who, oldest)
+
+    def _let_go(self, coordinator: int, session_id: bytes) -> _Held | None:
+        held = self._held.pop((coordinator, session_id), None)
+        if held is not None:
+            self._held_messages -= len(held.batch.entries)
+        return held
+
+    @contextlib.contextmanager
+    def _counted(self, coordinator: int) -> Iterator[None]:
+        try:
+            yield
+        except (FrostError, NotAuthorised) as error:
+            reason = error.code if isinstance(error, FrostError) else "not_authorised"
+            reason = error.rule if isinstance(error, RuleRefused) else reason
+            self.counts[f"refused_{reason}"] += 1
+            _log.warning("signer_refused", coordinator=coordinator, reason=reason, error=str(error))
+            raise
+
+
+async def _itself(context: bytes) -> bytes:
+    """`authorise` of the signer inside: its contexts are made above, and are the approved signing hashes themselves."""
+    return context
