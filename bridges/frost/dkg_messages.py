@@ -203,6 +203,10 @@ class Roster:
         """The t members that sign the key's proof of possession: the lowest identifiers."""
         return self.participants[: self.threshold]
 
+    def identity_key(self, who: Identifier) -> Ed25519PublicKey:
+        """A member's ed25519 key. Raises KeyError for a stranger."""
+        return self._keys[who]
+
     def signed_by(self, head: Head, digest: bytes, signature: bytes) -> bool:
         """Whether `head.sender` signed a body with this SHA-256 `digest` under `head`."""
         return signed_with(self._keys, self.context, head, digest, signature)
