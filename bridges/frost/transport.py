@@ -1,9 +1,16 @@
 """Authenticated, encrypted, bounded requests between committee members: HTTP over TLS 1.3 with pinned certificates.
 
 Guarantees: both ends show a certificate and prove its key; a server serves exactly the certificates it was given and tells
-its handler which member is calling; a client talks to exactly the one certificate it expects; nothing older than TLS 1.3;
-bodies, replies, requests in flight and every wait are bounded; what goes wrong in a handler reaches the peer as a word and a
-sentence, and an unexpected error as the word alone.
+its handler which member is calling; a client talks to exactly the certificates it expects; nothing older than TLS 1.3;
+bodies, replies, requests in flight, requests and bytes a second, connections and every wait are bounded for each peer, so
+that a peer over its bounds is refused and slows nobody else; what goes wrong in a handler reaches the peer as a word and a
+sentence, and an unexpected error as the word alone. Pins and own certificate may change while it runs: connections go on,
+new ones meet the new certificates, and a request on an old connection counts only while its certificate is still pinned.
+
+Replays: a request belongs to one TLS 1.3 connection, whose keys both ends draw anew, and to one place in it; recorded bytes
+mean nothing elsewhere. There are no session tickets, so nothing is resumed and no early data (0-RTT) is ever taken. What a
+member itself sends twice is for the layers above: signing sessions have ids that are used once, events are idempotent.
+
 Does not know what the bodies mean, does not retry, does not hide who talks to whom, and bounds the unfinished handshakes of
 strangers in time but not in number: let a firewall admit the members' addresses alone.
 """
@@ -11,24 +18,19 @@ strangers in time but not in number: let a firewall admit the members' addresses
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import ssl
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
+from weakref import WeakSet
 
 import aiohttp
 import structlog
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.x509.oid import NameOID
 
 from bridges.frost.errors import (
     Busy,
@@ -40,17 +42,29 @@ from bridges.frost.errors import (
     PeerTimeout,
     PeerUnreachable,
 )
-from bridges.frost.keystore import read_private_file, write_private_file
+from bridges.frost.identity import CERTIFICATE_FILE, KEY_FILE, PeerCertificate, TransportIdentity
+from bridges.frost.rates import TokenBucket
 from oracle.errors import NotAuthorised, SibylError
 from oracle.ports import PeerHandler
 from oracle.protocol.errors import DecodeError as ProtocolDecodeError
 from oracle.protocol.errors import ProtocolError
 
+__all__ = [
+    "CERTIFICATE_FILE",
+    "KEY_FILE",
+    "PeerCaller",
+    "PeerCertificate",
+    "PeerClient",
+    "PeerNetwork",
+    "PeerServer",
+    "TransportIdentity",
+    "TransportLimits",
+    "client_context",
+    "server_context",
+]
+
 _log: Final = structlog.get_logger(__name__)
 
-CERTIFICATE_FILE: Final = "peer-certificate.pem"
-KEY_FILE: Final = "peer-key.pem"
-CERTIFICATE_YEARS: Final = 10
 MAX_REASON_CHARACTERS: Final = 500
 _MAX_ERROR_BYTES: Final = 4096
 _CHUNK: Final = 65_536
@@ -72,142 +86,75 @@ class TransportLimits:
     """Requests of one peer that are served at a time."""
     connections: int = 8
     """Connections that a client opens to one peer."""
+    connections_per_peer: int = 64
+    """Connections of one peer that a server serves; the connections of its own that died unnoticed count until then."""
+    requests_per_second: float = 2_000.0
+    """Of one peer, with a burst of as many as two seconds give."""
+    bytes_per_second: float = 16_777_216.0
+    """Of one peer's bodies, with a burst of four seconds, and never less than one largest body."""
+    refusal_seconds: float = 0.2
+    """How long the refusal of a peer over its rate is held back: on its connections it cannot ask faster than that."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerCertificate:
-    """A pinned certificate, as DER. Compare by value."""
-
-    der: bytes
-
-    def __post_init__(self) -> None:
-        try:
-            x509.load_der_x509_certificate(self.der)
-        except ValueError:
-            raise DecodeError("The bytes are not a DER certificate.") from None
-
-    @classmethod
-    def from_pem(cls, pem: str) -> PeerCertificate:
-        """Exactly one PEM certificate. Raises DecodeError otherwise."""
-        if pem.count("-----BEGIN") != 1:
-            raise DecodeError("A pinned peer has exactly one PEM certificate.")
-        try:
-            return cls(ssl.PEM_cert_to_DER_cert(pem.strip()))
-        except ValueError:
-            raise DecodeError("The text is not a PEM certificate.") from None
-
-    def to_pem(self) -> str:
-        """PEM, for configuration files."""
-        return ssl.DER_cert_to_PEM_cert(self.der)
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the DER, in hexadecimal."""
-        return hashlib.sha256(self.der).hexdigest()
+Pins = PeerCertificate | Sequence[PeerCertificate]
+"""What is pinned for one peer: its certificate, and while it renews that the one before too."""
 
 
-@dataclass(frozen=True, slots=True)
-class TransportIdentity:
-    """This member's certificate, and where its files are: the TLS library reads the key from its file alone."""
-
-    certificate: PeerCertificate
-    certificate_path: Path
-    key_path: Path
-
-    @classmethod
-    def generate(cls, directory: Path, name: str, now: datetime) -> TransportIdentity:
-        """Make an ed25519 key and a self-signed certificate in `directory`. Raises KeystoreError if they are there already.
-
-        `name` is for people who read the certificate; members are told apart by the certificate itself. `now` must be aware.
-        """
-        key = Ed25519PrivateKey.generate()
-        certificate = PeerCertificate(_self_signed(key, name, now).public_bytes(serialization.Encoding.DER))
-        key_pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        write_private_file(directory / KEY_FILE, key_pem)
-        write_private_file(directory / CERTIFICATE_FILE, certificate.to_pem().encode())
-        return cls.load(directory)
-
-    @classmethod
-    def load(cls, directory: Path) -> TransportIdentity:
-        """Raises KeystoreError for files that are missing, readable by others, damaged, or do not belong together."""
-        certificate_path, key_path = directory / CERTIFICATE_FILE, directory / KEY_FILE
-        read_private_file(key_path)
-        try:
-            certificate = PeerCertificate.from_pem(read_private_file(certificate_path).decode("ascii"))
-        except (DecodeError, UnicodeDecodeError):
-            raise KeystoreError(
-                f"{certificate_path} holds no certificate; restore it or make a new identity."
-            ) from None
-        identity = cls(certificate, certificate_path, key_path)
-        identity.show(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-        return identity
-
-    def show(self, context: ssl.SSLContext) -> None:
-        """Make `context` present this identity. Raises KeystoreError if key and certificate do not match."""
-        try:
-            context.load_cert_chain(self.certificate_path, self.key_path, password=_no_password)
-        except (ssl.SSLError, OSError) as error:
-            raise KeystoreError(f"{self.key_path} is not the key of {self.certificate_path}.") from error
-
-
-def _no_password() -> str:
-    # Without this the TLS library would ask on the terminal, and hang, for an encrypted key.
-    raise KeystoreError("The peer key is encrypted; store it unencrypted with mode 0600.")
-
-
-def _self_signed(key: Ed25519PrivateKey, name: str, now: datetime) -> x509.Certificate:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        # One hour back, for peers whose clock is behind.
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=365 * CERTIFICATE_YEARS))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
-        .sign(key, None)
-    )
-
-
-def server_context(identity: TransportIdentity, pins: Mapping[int, PeerCertificate]) -> ssl.SSLContext:
+def server_context(identity: TransportIdentity, pins: Mapping[int, Pins]) -> ssl.SSLContext:
     """TLS 1.3 only; asks for a certificate and trusts exactly `pins`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    # A resumed session would skip the certificate; without tickets there is none.
+    # A resumed session would skip the certificate; without tickets there is none, and so no early data either.
     context.num_tickets = 0
-    return _configured(context, identity, list(pins.values()))
+    return _configured(context, identity, [pin for entry in pins.values() for pin in _several(entry)])
 
 
-def client_context(identity: TransportIdentity, pin: PeerCertificate) -> ssl.SSLContext:
+def _listening_context(first: ssl.SSLContext, current: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """What a listener keeps for good: each handshake is handed to the context that is current at its beginning.
+
+    By itself it trusts nobody and shows nothing, so that a handshake that were not handed over would fail.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # A connection takes these from the context that it was accepted under.
+    context.num_tickets = first.num_tickets
+    context.minimum_version, context.maximum_version = first.minimum_version, first.maximum_version
+    context.verify_mode = first.verify_mode
+
+    def hand_over(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        connection.context = current()
+
+    # Called for every ClientHello, whether it names a server or not.
+    context.sni_callback = hand_over
+    return context
+
+
+def client_context(identity: TransportIdentity, pin: Pins) -> ssl.SSLContext:
     """TLS 1.3 only; shows our certificate and trusts exactly `pin`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # The certificate itself is the name.
     context.check_hostname = False
-    return _configured(context, identity, [pin])
+    return _configured(context, identity, _several(pin))
 
 
-def _configured(context: ssl.SSLContext, identity: TransportIdentity, pins: list[PeerCertificate]) -> ssl.SSLContext:
+def _configured(
+    context: ssl.SSLContext, identity: TransportIdentity, pins: Iterable[PeerCertificate]
+) -> ssl.SSLContext:
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
     identity.show(context)
     for pin in pins:
         context.load_verify_locations(cadata=pin.der)
     return context
+
+
+def _several(pins: Pins) -> Sequence[PeerCertificate]:
+    return (pins,) if isinstance(pins, PeerCertificate) else pins
+
+
+def _callers(pins: Mapping[int, Pins]) -> dict[bytes, int]:
+    callers = {pin.der: peer_id for peer_id, entry in pins.items() for pin in _several(entry)}
+    if len(callers) != sum(len(_several(entry)) for entry in pins.values()):
+        raise KeystoreError("Two peers are pinned to one certificate; give each its own.")
+    return callers
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,25 +164,33 @@ class _Route:
     timeout: float
 
 
+class _Meter:
+    """What one peer uses of a server."""
+
+    def __init__(self, limits: TransportLimits, now: float) -> None:
+        self.requests = TokenBucket(limits.requests_per_second, max(1.0, 2 * limits.requests_per_second), now)
+        self.bytes = TokenBucket(limits.bytes_per_second, max(float(limits.max_body), 4 * limits.bytes_per_second), now)
+        self.connections: WeakSet[asyncio.Transport] = WeakSet()
+
+
 class PeerServer:
     """Serves registered paths to pinned peers. `async with server:` or `start` and `stop`."""
 
     def __init__(
         self,
         identity: TransportIdentity,
-        pins: Mapping[int, PeerCertificate],
+        pins: Mapping[int, Pins],
         address: tuple[str, int],
         limits: TransportLimits | None = None,
     ) -> None:
         """`address`: host and port to listen on, port 0 for any. Raises KeystoreError if two peers share a certificate."""
         self._limits = limits or TransportLimits()
-        self._callers = {pin.der: peer_id for peer_id, pin in pins.items()}
-        if len(self._callers) != len(pins):
-            raise KeystoreError("Two peers are pinned to one certificate; give each its own.")
+        self._callers = _callers(pins)
         self._context = server_context(identity, pins)
         self._address = address
         self._routes: dict[str, _Route] = {}
         self._in_flight: Counter[int] = Counter()
+        self._meters: dict[int, _Meter] = {}
         self._http: web.Server | None = None
         self._listener: asyncio.Server | None = None
 
@@ -254,7 +209,7 @@ class PeerServer:
 
     async def start(self) -> None:
         """Listen. Raises OSError if the port is taken."""
-        loop, limits = asyncio.get_running_loop(), self._limits
+        limits = self._limits
         # The low-level server: no router, no middleware, and debug off whatever the loop says, so no traceback is ever sent.
         self._http = web.Server(
             self._serve,
@@ -265,13 +220,21 @@ class PeerServer:
             access_log=None,
             debug=False,
         )
-        self._listener = await loop.create_server(
+        self._listener = await asyncio.get_running_loop().create_server(
             self._http,
             *self._address,
-            ssl=self._context,
+            ssl=_listening_context(self._context, lambda: self._context),
             ssl_handshake_timeout=limits.handshake_timeout,
             ssl_shutdown_timeout=1.0,
         )
+
+    def use(self, identity: TransportIdentity, pins: Mapping[int, Pins]) -> None:
+        """From now on show `identity` and serve `pins`. No connection is cut, and requests under way end.
+
+        Raises KeystoreError, with nothing changed, if two peers share a certificate.
+        """
+        callers, context = _callers(pins), server_context(identity, pins)
+        self._callers, self._context = callers, context
 
     async def stop(self) -> None:
         """Stop listening, let running handlers end for a second, close every connection. May be called twice."""
@@ -282,6 +245,12 @@ class PeerServer:
         listener.close()
         http.pre_shutdown()
         await http.shutdown(1.0)
+        # A peer that is gone, or that was flooding, would never answer the end of its TLS connection.
+        for meter in self._meters.values():
+            for transport in tuple(meter.connections):
+                transport.abort()
+        self._meters.clear()
+        await asyncio.sleep(0)
         async with asyncio.timeout(5.0):
             await listener.wait_closed()
 
@@ -306,6 +275,9 @@ class PeerServer:
         caller = self._caller(request)
         if caller is None:
             return _refusal(403, "forbidden", "This certificate is not pinned here.")
+        excess = self._excess(caller, request)
+        if excess is not None:
+            return await self._held_back(caller, excess)
         if self._in_flight[caller] >= self._limits.in_flight:
             return _refusal(503, Busy.code, "Too many requests of yours are being served; come back later.")
         self._in_flight[caller] += 1
@@ -313,6 +285,29 @@ class PeerServer:
             return await self._dispatch(caller, request)
         finally:
             self._in_flight[caller] -= 1
+
+    def _meter(self, caller: int) -> _Meter:
+        if caller not in self._meters:
+            self._meters[caller] = _Meter(self._limits, time.monotonic())
+        return self._meters[caller]
+
+    def _excess(self, caller: int, request: web.BaseRequest) -> web.Response | None:
+        """The refusal of a peer that has too many connections or asks too often."""
+        meter, transport = self._meter(caller), request.transport
+        if transport is not None and transport not in meter.connections:
+            if sum(not known.is_closing() for known in meter.connections) >= self._limits.connections_per_peer:
+                return _refusal(429, Busy.code, "You have too many connections here; use those you have.", close=True)
+            meter.connections.add(transport)
+        wait = meter.requests.take(1, time.monotonic())
+        if wait:
+            return _refusal(429, Busy.code, f"You ask more often than you may; come back in {wait:.2f} s.")
+        return None
+
+    async def _held_back(self, caller: int, refusal: web.Response) -> web.Response:
+        _log.warning("peer_over_its_rate", peer=caller)
+        # Until the answer is sent nothing more is read from this connection.
+        await asyncio.sleep(self._limits.refusal_seconds)
+        return refusal
 
     def _caller(self, request: web.BaseRequest) -> int | None:
         tls = request.transport.get_extra_info("ssl_object") if request.transport else None
@@ -325,6 +320,15 @@ class PeerServer:
             return _refusal(404, "not_found", "Nothing is served at this path.")
         if request.method != "POST":
             return _refusal(405, "method", "Peers use POST.")
+        if (request.content_length or 0) > route.max_body:
+            return _refusal(413, OversizeBody.code, f"A body here has at most {route.max_body} bytes.")
+        # A body without a declared length counts as the largest until it has been read.
+        reserved = route.max_body if request.content_length is None else request.content_length
+        meter = self._meter(caller)
+        wait = meter.bytes.take(reserved, time.monotonic())
+        if wait:
+            refusal = _refusal(429, Busy.code, f"You send more than you may; come back in {wait:.2f} s.", close=True)
+            return await self._held_back(caller, refusal)
         try:
             async with asyncio.timeout(self._limits.body_timeout):
                 body = await _read_bounded(request.content, request.content_length, route.max_body)
@@ -332,6 +336,7 @@ class PeerServer:
             return _refusal(408, PeerTimeout.code, "The request's body did not arrive in time.")
         except OversizeBody as error:
             return _refusal(413, error.code, str(error))
+        meter.bytes.give_back(reserved - len(body))
         return await self._answer(caller, request.raw_path, route, body)
 
     async def _answer(self, caller: int, path: str, route: _Route, body: bytes) -> web.Response:
@@ -360,10 +365,10 @@ def _code(error: ProtocolError | SibylError) -> str:
     return DecodeError.code if isinstance(error, ProtocolDecodeError) else "refused"
 
 
-def _refusal(status: int, code: str, reason: str) -> web.Response:
+def _refusal(status: int, code: str, reason: str, *, close: bool = False) -> web.Response:
     body = json.dumps({"error": code, "reason": reason[:MAX_REASON_CHARACTERS]}).encode()
     response = web.Response(status=status, body=body, content_type="application/json")
-    if status in (403, 408, 413):
+    if close or status in (403, 408, 413):
         response.force_close()
     return response
 
@@ -393,7 +398,7 @@ class PeerClient:
         self,
         identity: TransportIdentity,
         peer_id: int,
-        pin: PeerCertificate,
+        pin: Pins,
         address: tuple[str, int],
         limits: TransportLimits | None = None,
     ) -> None:
@@ -402,6 +407,10 @@ class PeerClient:
         self._address = address
         self._context = client_context(identity, pin)
         self._session: aiohttp.ClientSession | None = None
+
+    def use(self, identity: TransportIdentity, pin: Pins) -> None:
+        """From now on show `identity` and expect `pin`. Calls under way end on their connections, which nobody uses afterwards."""
+        self._context = client_context(identity, pin)
 
     async def call(self, path: str, body: bytes, timeout: float) -> bytes:
         """POST `body` and return the reply.
@@ -415,7 +424,12 @@ class PeerClient:
         try:
             async with (
                 asyncio.timeout(timeout),
-                self._open_session().post(f"https://{host}:{port}{path}", data=body, allow_redirects=False) as reply,
+                self._open_session().post(
+                    f"https://{host}:{port}{path}",
+                    data=body,
+                    allow_redirects=False,
+                    ssl=self._context,  # part of a kept connection's key: with another context there is another connection
+                ) as reply,
             ):
                 if reply.status != 200:
                     raise await self._refused(reply)
@@ -436,7 +450,6 @@ class PeerClient:
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(
-                ssl=self._context,
                 limit=self._limits.connections,
                 # Shorter than the server's, so that a request never races with the server's closing.
                 keepalive_timeout=self._limits.idle_timeout / 3,

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import shutil
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +19,7 @@ from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.x509.oid import NameOID
 
 from bridges.frost.errors import (
@@ -41,6 +44,7 @@ from bridges.frost.transport import (
     client_context,
     server_context,
 )
+from tests.support.proxy import Proxy
 
 # Patient, so that a busy machine fails no test; what must time out does so at a server of its own.
 LIMITS = TransportLimits(max_body=10_000)
@@ -270,6 +274,122 @@ async def test_transport__negotiated__is_tls_1_3_without_tickets(
     await writer.wait_closed()
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        bytes(600),
+        b"\xff" * 600,
+        b"\x16\x03\x01\x00\x05hello",
+        b"\x16\x03\x01\xff\xff" + bytes(700),
+        b"SSH-2.0-x\r\n" * 40,
+    ],
+    ids=["zeros", "ones", "short record", "oversize record", "another protocol"],
+)
+async def test_transport__garbage_on_the_port__gets_an_alert_at_most(server: PeerServer, data: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(data)
+    reply = b""
+    with contextlib.suppress(ConnectionResetError):
+        reply = await asyncio.wait_for(reader.read(), 10)
+    writer.transport.abort()
+    alert = b"\x15\x03"
+    assert not reply or (reply.startswith(alert) and len(reply) == 7)
+
+
+async def test_transport__member_speaks_in_anothers_name__is_known_by_its_certificate(client_of: MakeClient) -> None:
+    """Nothing in a request says who sends it: pinned as member 3, one is member 3 whatever one claims to be."""
+    assert (await client_of(3).call("/echo", b"I am member 2", 5))[0] == 3
+
+
+def client_hello(*, early_data: bool) -> bytes:
+    """A TLS 1.3 ClientHello by hand, as a thief of a session ticket would send it: a made-up ticket, and early data behind it."""
+
+    def sized(width: int, data: bytes) -> bytes:
+        return len(data).to_bytes(width, "big") + data
+
+    def extension(number: int, data: bytes) -> bytes:
+        return number.to_bytes(2, "big") + sized(2, data)
+
+    share = X25519PrivateKey.generate().public_key().public_bytes_raw()
+    extensions = [
+        extension(43, sized(1, b"\x03\x04")),  # supported versions: TLS 1.3
+        extension(10, sized(2, b"\x00\x1d")),  # groups: X25519
+        extension(13, sized(2, b"\x08\x07\x04\x03")),  # signatures: ed25519, ecdsa
+        extension(51, sized(2, b"\x00\x1d" + sized(2, share))),
+        extension(45, sized(1, b"\x01")),  # psk with (EC)DHE
+    ]
+    if early_data:
+        extensions.append(extension(42, b""))
+    ticket = sized(2, os.urandom(180)) + bytes(4)
+    extensions.append(extension(41, sized(2, ticket) + sized(2, sized(1, os.urandom(32)))))
+    body = b"\x03\x03" + os.urandom(32) + sized(1, os.urandom(32)) + sized(2, b"\x13\x01") + b"\x01\x00"
+    hello = b"\x01" + sized(3, body + sized(2, b"".join(extensions)))
+    return b"\x16\x03\x01" + sized(2, hello)
+
+
+def server_extensions(record: bytes) -> set[int]:
+    """The numbers of the extensions in a ServerHello."""
+    assert record[0] == 0x16, "no handshake record"
+    assert record[5] == 2, "no ServerHello"
+    at = 5 + 4 + 2 + 32
+    at += 1 + record[at] + 2 + 1
+    end = at + 2 + int.from_bytes(record[at : at + 2], "big")
+    at += 2
+    found = set()
+    while at < end:
+        found.add(int.from_bytes(record[at : at + 2], "big"))
+        at += 4 + int.from_bytes(record[at + 2 : at + 4], "big")
+    return found
+
+
+async def test_transport__early_data__is_never_taken(server: PeerServer) -> None:
+    """0-RTT could be replayed. The server answers with a whole new handshake (no extension 41 or 42), and reads no early byte."""
+    calls = []
+
+    async def count(_: int, body: bytes) -> bytes:
+        calls.append(body)
+        return b""
+
+    server.route("/count", count)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    early = b"POST /count HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    writer.write(client_hello(early_data=True) + b"\x17\x03\x03" + len(early).to_bytes(2, "big") + early)
+    head = await asyncio.wait_for(reader.readexactly(5), 10)
+    hello = head + await asyncio.wait_for(reader.readexactly(int.from_bytes(head[3:], "big")), 10)
+    assert 43 in server_extensions(hello), "TLS 1.3 was agreed on"
+    assert not server_extensions(hello) & {41, 42}
+    writer.write_eof()
+    with contextlib.suppress(ConnectionResetError):
+        await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    assert calls == []
+
+
+async def test_transport__recorded_request__means_nothing_on_another_connection(
+    server: PeerServer, identities: dict[int, TransportIdentity]
+) -> None:
+    """All bytes that a member sent in a call that was served, sent again: a wire-tapper's replay."""
+    calls: list[bytes] = []
+
+    async def count(_: int, body: bytes) -> bytes:
+        calls.append(body)
+        return b"done"
+
+    server.route("/count", count)
+    async with Proxy(("127.0.0.1", server.port), record=True) as tap:
+        address = ("127.0.0.1", tap.port)
+        async with PeerClient(identities[2], 1, identities[1].certificate, address, LIMITS) as client:
+            assert await client.call("/count", b"once", 5) == b"done"
+    (recorded,) = tap.recorded
+    assert len(recorded) > 500
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(recorded)
+    with contextlib.suppress(ConnectionResetError):
+        await asyncio.wait_for(reader.read(), 10)
+    writer.transport.abort()
+    assert calls == [b"once"]
+
+
 def test_server__one_certificate_for_two_peers__is_refused(identities: dict[int, TransportIdentity]) -> None:
     pins = {2: identities[2].certificate, 3: identities[2].certificate}
     with pytest.raises(KeystoreError, match="one certificate"):
@@ -413,6 +533,132 @@ async def test_transport__too_many_requests_in_flight__are_refused_and_others_se
                 release.set()
             assert [task.result() for task in held] == [b"held", b"held"]
             assert await greedy.call("/echo", b"", 5) == b"\x02"
+
+
+FEW = TransportLimits(max_body=10_000, requests_per_second=5.0, refusal_seconds=0.05)
+
+
+async def call_until_refused(client: PeerClient, body: bytes = b"") -> tuple[int, PeerRefused]:
+    for served in range(10_000):
+        try:
+            await client.call("/echo", body, 5)
+        except PeerRefused as refusal:
+            return served, refusal
+    raise AssertionError("never refused")
+
+
+async def test_transport__peer_over_its_request_rate__is_refused_clearly_and_served_again_later(
+    identities: dict[int, TransportIdentity],
+) -> None:
+    pins = {i: identities[i].certificate for i in (2, 3)}
+    async with PeerServer(identities[1], pins, ("127.0.0.1", 0), FEW) as server:
+        server.route("/echo", echo)
+        address, pin = ("127.0.0.1", server.port), identities[1].certificate
+        async with (
+            PeerClient(identities[2], 1, pin, address) as greedy,
+            PeerClient(identities[3], 1, pin, address) as other,
+        ):
+            served, refusal = await call_until_refused(greedy)
+            assert served >= 10, "a burst of two seconds' worth is allowed"
+            assert refusal.peer_code == "busy"
+            assert "more often than you may; come back in" in refusal.reason
+            assert await other.call("/echo", b"", 5) == b"\x03"
+            async with asyncio.timeout(20):
+                while True:
+                    with contextlib.suppress(PeerRefused):
+                        assert await greedy.call("/echo", b"", 5) == b"\x02"
+                        break
+
+
+async def test_transport__peer_over_its_byte_rate__is_refused_before_its_body_is_read(
+    identities: dict[int, TransportIdentity],
+) -> None:
+    limits = TransportLimits(max_body=50_000, bytes_per_second=1_000.0, refusal_seconds=0.05)
+    pins = {i: identities[i].certificate for i in (2, 3)}
+    async with PeerServer(identities[1], pins, ("127.0.0.1", 0), limits) as server:
+        server.route("/echo", echo)
+        address, pin = ("127.0.0.1", server.port), identities[1].certificate
+        async with (
+            PeerClient(identities[2], 1, pin, address) as greedy,
+            PeerClient(identities[3], 1, pin, address) as other,
+        ):
+            served, refusal = await call_until_refused(greedy, bytes(40_000))
+            assert served == 1, "one largest body always passes"
+            assert refusal.peer_code == "busy"
+            assert "send more than you may" in refusal.reason
+            assert await greedy.call("/echo", b"small", 5) == b"\x02small"
+            assert len(await other.call("/echo", bytes(40_000), 5)) == 40_001
+
+
+async def test_transport__chunked_bodies_over_the_byte_rate__are_refused(
+    identities: dict[int, TransportIdentity],
+) -> None:
+    """Who declares no length pays for the largest body until it has been read, and gets the rest back."""
+    limits = TransportLimits(max_body=50_000, bytes_per_second=100.0, refusal_seconds=0.05)
+    async with PeerServer(identities[1], {2: identities[2].certificate}, ("127.0.0.1", 0), limits) as server:
+        server.route("/echo", echo)
+        head = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for size, status in ((10, b" 200 "), (49_000, b" 429 ")):
+            reader, writer = await raw_connection(server, identities[2], identities[1].certificate)
+            writer.write(head + b"%x\r\n" % size + bytes(size) + b"\r\n0\r\n\r\n")
+            assert status in await asyncio.wait_for(reader.readline(), 5)
+            writer.transport.abort()
+
+
+async def test_transport__too_many_connections_of_one_peer__are_refused_and_others_served(
+    identities: dict[int, TransportIdentity],
+) -> None:
+    limits = TransportLimits(max_body=10_000, connections_per_peer=3)
+    pins = {i: identities[i].certificate for i in (2, 3)}
+    request = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    async with PeerServer(identities[1], pins, ("127.0.0.1", 0), limits) as server:
+        server.route("/echo", echo)
+
+        async def connect(peer: int) -> tuple[bytes, asyncio.StreamWriter]:
+            reader, writer = await raw_connection(server, identities[peer], identities[1].certificate)
+            writer.write(request)
+            return await asyncio.wait_for(reader.readline(), 5), writer
+
+        opened = [await connect(2) for _ in range(4)]
+        assert [b" 200 " in line for line, _ in opened] == [True, True, True, False]
+        assert b" 429 " in opened[-1][0]
+        line, writer = await connect(3)
+        assert b" 200 " in line
+        for _, used in (*opened, (line, writer)):
+            used.close()
+        async with asyncio.timeout(10):
+            while b" 200 " not in (again := await connect(2))[0]:  # once the server saw the others go
+                again[1].close()
+        again[1].close()
+
+
+async def test_transport__one_peer_floods__another_is_served_all_the_while(
+    identities: dict[int, TransportIdentity],
+) -> None:
+    """The flood comes over more connections than a member opens, without waiting for answers."""
+    pins = {i: identities[i].certificate for i in (2, 3)}
+    limits = TransportLimits(max_body=10_000, requests_per_second=20.0, connections_per_peer=8, refusal_seconds=0.2)
+    seen: Counter[int] = Counter()
+
+    async def count(peer_id: int, body: bytes) -> bytes:
+        seen[peer_id] += 1
+        return body
+
+    async with PeerServer(identities[1], pins, ("127.0.0.1", 0), limits) as server:
+        server.route("/count", count)
+        pin = identities[1].certificate
+        flood = b"POST /count HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" * 500
+        floods = [await raw_connection(server, identities[2], pin) for _ in range(12)]
+        for _, writer in floods:
+            writer.write(flood)
+        async with PeerClient(identities[3], 1, pin, ("127.0.0.1", server.port)) as other:
+            for turn in range(20):
+                # Longer than the others' refusals are held back would mean that it had to queue behind the flood.
+                assert await other.call("/count", bytes([turn]), 5) == bytes([turn])
+        for _, writer in floods:
+            writer.transport.abort()
+    assert seen[3] == 20
+    assert seen[2] < 500, "of 6,000 requests sent, most were never served"
 
 
 # ---- what a peer gets to see
