@@ -15,7 +15,7 @@ from bridges.frost.dkg import DkgResult, Participant
 from bridges.frost.dkg_checks import verify_evidence
 from bridges.frost.dkg_messages import DkgFault, Head, Phase, Roster, Signed, session_id
 from bridges.frost.group import Identifier
-from bridges.frost.transport import _self_signed
+from bridges.frost.identity import _self_signed
 
 PHASES = (Phase.COMMIT, Phase.ECHO, Phase.SHARE, Phase.READY, Phase.CERTIFICATE)
 Route = tuple[Phase, int, int]
