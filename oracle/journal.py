@@ -2,12 +2,15 @@
 
 Guarantees: an event and the cursor that goes with it are on disk (synchronous=FULL) before `append` returns, or neither is; events come back in the
 order in which they were appended; each row carries a chained checksum, so a row that was changed, reordered, or lost before another is found at
-start and named; one process at a time holds the file. It does not judge events: only what the pipeline accepted is appended.
+start and named, and so is a journal whose end was cut off; one process at a time holds the file; a file of an older schema is brought up to date in
+one transaction. It does not judge events: only what the pipeline accepted is appended. Whoever can write the file can forge it: the checksums
+are against accidents.
 """
 
+import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypedDict
@@ -33,7 +36,7 @@ from oracle.protocol.hashing import keccak256
 from oracle.protocol.message import Message, Outcome, encode_endpoint
 from oracle.protocol.types import CommitteeEpoch, Digest, Endpoint, Status
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _CHECK_SIZE: Final = 8
 _SCHEMA: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -112,7 +115,15 @@ def _decode(kind: str, row: _Row) -> Event:
     return _DECODERS[kind](Digest(bytes.fromhex(row["work"])), at, row)
 
 
+Checksum = Callable[[bytes, str, str], bytes]
+"""`(the row before's, kind, body)` to 8 bytes."""
+
+
 def _checksum(previous: bytes, kind: str, body: str) -> bytes:
+    return hashlib.blake2b(b"".join((previous, kind.encode(), b"\0", body.encode())), digest_size=_CHECK_SIZE).digest()
+
+
+def _checksum_of_schema_1(previous: bytes, kind: str, body: str) -> bytes:
     return keccak256(previous, kind.encode(), b"\0", body.encode())[:_CHECK_SIZE]
 
 
@@ -146,16 +157,53 @@ class Journal:
             with self._transaction():
                 for statement in _SCHEMA.split(";")[:-1]:
                     self._db.execute(statement)
-                self._db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
+                self._set_meta("schema", str(SCHEMA_VERSION))
+                self._set_meta("head", "")
         (damage,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if damage != "ok":
             raise JournalError(self._damaged(str(damage)))
-        (version,) = self._db.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
-        if version != str(SCHEMA_VERSION):
+        version = self._meta("schema")
+        if version == "1":
+            self._from_schema_1()
+        elif version != str(SCHEMA_VERSION):
             raise JournalError(
                 f"The journal {self.path} has schema {version}, this program writes {SCHEMA_VERSION}. "
                 "Run the version of sibyl that wrote it, or move the file away to start afresh."
             )
+
+    def _meta(self, name: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _set_meta(self, name: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def _from_schema_1(self) -> None:
+        """Schema 1 had slower checksums, and nothing that told of a lost end."""
+        with self._transaction():
+            self._rewrite(list(self._rows(_checksum_of_schema_1)))
+            self._set_meta("schema", str(SCHEMA_VERSION))
+
+    def _rows(self, checksum: Checksum) -> Iterator[tuple[int, str, str]]:
+        """(number, kind, body) of every event. Raises JournalError at the first whose checksum is wrong."""
+        last = b""
+        for number, kind, body, found in self._db.execute("SELECT id, kind, body, checksum FROM events ORDER BY id"):
+            last = checksum(last, kind, body)
+            if found != last:
+                raise JournalError(self._damaged(f"event {number} has a wrong checksum"))
+            yield number, kind, body
+        self._last = last
+
+    def _rewrite(self, rows: list[tuple[int, str, str]]) -> None:
+        """Make these all the events there are, within a transaction of the caller."""
+        last, checked = b"", []
+        for number, kind, body in rows:
+            last = _checksum(last, kind, body)
+            checked.append((number, kind, body, last))
+        self._db.execute("DELETE FROM events")
+        self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", checked)
+        self._set_meta("head", last.hex())
+        self._last = last
 
     def _damaged(self, how: str) -> str:
         return (
@@ -194,29 +242,28 @@ class Journal:
     def identify(self, identity: str) -> None:
         """Tie the file to one member of one committee. Raises JournalError when it belongs to another."""
         with self._mapped():
-            row = self._db.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()
-            if row is None:
-                self._db.execute("INSERT INTO meta VALUES ('identity', ?)", (identity,))
-            elif row[0] != identity:
+            known = self._meta("identity")
+            if known is None:
+                self._set_meta("identity", identity)
+            elif known != identity:
                 raise JournalError(
-                    f"The journal {self.path} belongs to {row[0]}, but this node is {identity}. "
+                    f"The journal {self.path} belongs to {known}, but this node is {identity}. "
                     "Use the journal of this node, or give it a new data directory."
                 )
 
     def replay(self) -> Iterator[Event]:
         """All events from the first on. Raises JournalError at the first row that is not what was written."""
-        self._last = b""
         with self._mapped():
-            for number, kind, body, checksum in self._db.execute(
-                "SELECT id, kind, body, checksum FROM events ORDER BY id"
-            ):
-                self._last = _checksum(self._last, kind, body)
-                if checksum != self._last:
-                    raise JournalError(self._damaged(f"event {number} has a wrong checksum"))
-                try:
-                    yield _decode(kind, json.loads(body))
-                except (KeyError, ValueError, ProtocolError) as error:
-                    raise JournalError(self._damaged(f"event {number} cannot be read: {error}")) from error
+            for number, kind, body in self._rows(_checksum):
+                yield self._decoded(number, kind, body)
+            if self._last.hex() != self._meta("head"):
+                raise JournalError(self._damaged("its last events are missing"))
+
+    def _decoded(self, number: int, kind: str, body: str) -> Event:
+        try:
+            return _decode(kind, json.loads(body))
+        except (KeyError, ValueError, ProtocolError) as error:
+            raise JournalError(self._damaged(f"event {number} cannot be read: {error}")) from error
 
     def append(self, events: tuple[Event, ...], cursor: tuple[Endpoint, Cursor] | None = None) -> None:
         """Write events, and a reader's new cursor, in one transaction. Raises JournalError; then nothing was written."""
@@ -228,6 +275,7 @@ class Journal:
             rows.append((kind, body, last))
         with self._mapped(), self._transaction():
             self._db.executemany("INSERT INTO events (kind, body, checksum) VALUES (?, ?, ?)", rows)
+            self._set_meta("head", last.hex())
             if cursor is not None:
                 key = encode_endpoint(cursor[0])
                 self._db.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", (key, cursor[1]))
@@ -253,6 +301,28 @@ class Journal:
         if row is None:
             raise JournalError(f"The journal {self.path} holds no proof 0x{proof_id.hex()}.")
         return row[0], row[1]
+
+    def forget(self, works: Collection[Digest]) -> int:
+        """Remove all events of these works, and proofs that no event names any more; how many events went.
+
+        In one transaction: after a crash all of it is there, or none. Raises JournalError.
+        """
+        forgotten = frozenset(works)
+        with self._mapped(), self._transaction():
+            kept, proofs, gone = [], set(), 0
+            for number, kind, body in self._rows(_checksum):
+                event = self._decoded(number, kind, body)
+                if event.work_id in forgotten:
+                    gone += 1
+                    continue
+                kept.append((number, kind, body))
+                if isinstance(event, Proved):
+                    proofs.add(event.proof_id)
+            if gone:
+                self._rewrite(kept)
+                every = [row[0] for row in self._db.execute("SELECT id FROM proofs")]
+                self._db.executemany("DELETE FROM proofs WHERE id = ?", [(one,) for one in every if one not in proofs])
+        return gone
 
     def limit_pages(self, pages: int) -> None:
         """Let the file grow to at most `pages` SQLite pages (or what it has already); an append beyond that raises JournalError."""

@@ -494,6 +494,26 @@ class Pipeline:
             self._open[event.work_id] = None
         return work
 
+    def finished_before(self, moment: Millis) -> tuple[Digest, ...]:
+        """Works that are finished and were observed before `moment`, oldest first."""
+        return tuple(
+            work_id for work_id, work in self._works.items() if work_id not in self._open and work.observed_at < moment
+        )
+
+    def forget(self, works: Iterable[Digest]) -> None:
+        """Drop finished works, so that memory stays bounded. The chains remember them: one that is observed again is found delivered.
+
+        Raises IllegalTransition (nothing dropped) when one is not finished.
+        """
+        gone = tuple(works)
+        if any(work_id in self._open for work_id in gone):
+            raise IllegalTransition("Only what is finished can be forgotten.")
+        for work_id in gone:
+            work = self._works.pop(work_id, None)
+            # A message that lapsed is no deliverable any more, and is its work's id.
+            for digest in (work_id, *(() if work is None else work.deliverables)):
+                self._owner.pop(digest, None)
+
     def work(self, work_id: Digest) -> Work | None:
         """The work of an observed message, by its digest."""
         return self._works.get(work_id)

@@ -7,7 +7,7 @@ the contracts' work.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from oracle.protocol import constants as c
 from oracle.protocol.errors import DecodeError, EncodeError
@@ -119,6 +119,7 @@ class Message:
     recipient: Account
     expiry: UnixSeconds
     payload: bytes = field(repr=False)
+    _digest: Digest | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         check_account(self.origin.chain.chain_type, self.sender)
@@ -169,7 +170,10 @@ class Message:
     @property
     def digest(self) -> Digest:
         """What names this message everywhere (PROTOCOL.md §1)."""
-        return message_digest(self.to_bytes())
+        if self._digest is None:
+            # Computed once: a message never changes, and a node asks for its digest at every step.
+            object.__setattr__(self, "_digest", message_digest(self.to_bytes()))
+        return cast(Digest, self._digest)
 
 
 @dataclass(frozen=True, slots=True)

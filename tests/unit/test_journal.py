@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 
 from oracle.errors import JournalError
-from oracle.journal import Journal
+from oracle.journal import Journal, _checksum_of_schema_1
 from oracle.pipeline import (
+    Approved,
     Attested,
     Confirmed,
     Delivered,
     Event,
     Expired,
     Inferred,
+    Lapsed,
     Millis,
     Observed,
     Pipeline,
@@ -22,8 +24,8 @@ from oracle.pipeline import (
 )
 from oracle.ports import Cursor, GroupAttestation
 from oracle.protocol.message import Outcome
-from oracle.protocol.types import CommitteeEpoch, Status
-from tests.support.samples import evm_request, plain_message
+from oracle.protocol.types import CommitteeEpoch, Digest, Status
+from tests.support.samples import evm_request, plain_message, rotation_post
 
 
 def history() -> tuple[Event, ...]:
@@ -45,6 +47,9 @@ def history() -> tuple[Event, ...]:
     for digest in work.deliverables:
         events += [Delivered(request.digest, digest, Millis(5)), Vanished(request.digest, digest, Millis(5))]
         events += [Confirmed(request.digest, digest, Millis(6))]
+    expiring, rotation = plain_message(sequence=4, expiry=9), rotation_post(sequence=5)
+    events += [Observed(expiring, Millis(7)), Lapsed(expiring.digest, Millis(10_000))]
+    events += [Observed(rotation, Millis(7)), Approved(rotation.digest, Millis(8))]
     events += [
         Observed(plain_message(sequence=3), Millis(7)),
         Observed(other, Millis(8)),
@@ -135,7 +140,7 @@ def test_journal__other_schema__names_both_versions(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "j") as db:
         db.execute("UPDATE meta SET value = '99' WHERE name = 'schema'")
     db.close()
-    with pytest.raises(JournalError, match="schema 99, this program writes 1"):
+    with pytest.raises(JournalError, match="schema 99, this program writes 2"):
         Journal(tmp_path / "j")
 
 
@@ -175,3 +180,97 @@ def test_journal__proof__is_kept_by_its_hash(tmp_path: Path) -> None:
     assert journal.proof(proof_id) == (b"proof", 1.5)
     with pytest.raises(JournalError, match="holds no proof"):
         journal.proof(b"x" * 32)
+
+
+def test_journal__every_kind_of_event_there_is__is_in_the_history() -> None:
+    assert {type(event) for event in history()} == set(Event.__args__)
+
+
+def test_journal__end_cut_off__is_noticed(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.append(history())
+    journal.close()
+    with sqlite3.connect(tmp_path / "j") as db:
+        db.execute("DELETE FROM events WHERE id = (SELECT max(id) FROM events)")
+    db.close()
+    with pytest.raises(JournalError, match="last events are missing"):
+        list(Journal(tmp_path / "j").replay())
+
+
+def old_journal(path: Path, *, damaged: bool = False) -> None:
+    """A file as schema 1 wrote it."""
+    journal = Journal(path)
+    journal.append(history())
+    journal.close()
+    with sqlite3.connect(path) as db:
+        last = b""
+        for number, kind, body in db.execute("SELECT id, kind, body FROM events ORDER BY id").fetchall():
+            last = _checksum_of_schema_1(last, kind, body)
+            db.execute("UPDATE events SET checksum = ? WHERE id = ?", (last, number))
+        db.execute("UPDATE meta SET value = '1' WHERE name = 'schema'")
+        db.execute("DELETE FROM meta WHERE name = 'head'")
+        if damaged:
+            db.execute("UPDATE events SET body = replace(body, '2', '3') WHERE id = 2")
+    db.close()
+
+
+def test_journal__file_of_schema_1__is_brought_up_to_date_and_goes_on(tmp_path: Path) -> None:
+    old_journal(tmp_path / "j")
+    journal = Journal(tmp_path / "j")
+    assert tuple(journal.replay()) == history()
+    more = Observed(plain_message(sequence=77), Millis(99))
+    journal.append((more,))
+    journal.close()
+    assert tuple(Journal(tmp_path / "j").replay()) == (*history(), more)
+
+
+def test_journal__damaged_file_of_schema_1__is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    old_journal(tmp_path / "j", damaged=True)
+    for _ in range(2):
+        with pytest.raises(JournalError, match="event 2 has a wrong checksum"):
+            Journal(tmp_path / "j")
+
+
+def test_journal__forgotten_works__are_gone_with_their_proofs_and_the_rest_stays(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    one, other = evm_request(sequence=1), evm_request(sequence=2)
+    proofs = [journal.save_proof(b"proof of one"), journal.save_proof(b"proof of the other")]
+    outcome = Outcome(Status.ANSWERED, (-5,), 13)
+    events: dict[Digest, list[Event]] = {}
+    for request, proof in zip((one, other), proofs, strict=True):
+        events[request.digest] = [
+            Observed(request, Millis(1)),
+            Inferred(request.digest, outcome, Millis(2)),
+            Proved(request.digest, proof, 1, Millis(3)),
+        ]
+    # As they come: one after the other, not one work after the other.
+    for pair in zip(*events.values(), strict=True):
+        journal.append(pair)
+    assert journal.forget([one.digest]) == 3
+    assert journal.forget([one.digest]) == 0
+    assert journal.proof(proofs[1])[0] == b"proof of the other"
+    with pytest.raises(JournalError):
+        journal.proof(proofs[0])
+    later = Observed(plain_message(sequence=9), Millis(4))
+    journal.append((later,))
+    journal.close()
+    assert tuple(Journal(tmp_path / "j").replay()) == (*events[other.digest], later)
+
+
+def test_journal__crash_while_it_forgets__nothing_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.append(history())
+    full = plain_message(sequence=3)
+
+    class Killed(BaseException):
+        pass
+
+    def die(_: list[tuple[int, str, str]]) -> None:
+        journal._db.execute("DELETE FROM events")
+        raise Killed
+
+    monkeypatch.setattr(journal, "_rewrite", die)
+    with pytest.raises(Killed):
+        journal.forget([full.digest])
+    journal.close()
+    assert tuple(Journal(tmp_path / "j").replay()) == history()

@@ -459,3 +459,42 @@ def test_pipeline__malformed_rotation__is_a_decode_error() -> None:
 def test_pipeline__non_delivery_posted_by_a_gateway__is_illegal() -> None:
     with pytest.raises(IllegalTransition):
         Pipeline().apply(Observed(non_delivery_message(plain_message(expiry=5)), at(0)))
+
+
+# ---- forgetting ----
+
+
+def test_pipeline__finished_and_old__is_forgotten_and_nothing_else_can_be() -> None:
+    done, young, waiting = plain_message(sequence=1), plain_message(sequence=2), plain_message(sequence=3)
+    pipeline = reach(
+        *(Observed(message, at(time)) for message, time in ((done, 10), (young, 90), (waiting, 10))),
+        *(Confirmed(message.digest, message.digest, at(95)) for message in (done, young)),
+    )
+    assert pipeline.finished_before(at(50)) == (done.digest,)
+    with pytest.raises(IllegalTransition, match="finished"):
+        pipeline.forget([done.digest, waiting.digest])
+    pipeline.forget(pipeline.finished_before(at(50)))
+    assert [work.message for work in pipeline.works()] == [young, waiting]
+    assert pipeline.owner(done.digest) is None
+    assert [work.message for work in pipeline.open_works()] == [waiting]
+    with pytest.raises(NotAuthorised, match="not reached"):
+        pipeline.authorise([done.digest], at(96))
+
+
+def test_pipeline__forgotten_message_observed_again__is_found_delivered_and_closes() -> None:
+    message = plain_message()
+    pipeline = reach(Observed(message, at(0)), Confirmed(message.digest, message.digest, at(1)))
+    pipeline.forget([message.digest])
+    pipeline.apply(Observed(message, at(2)))
+    assert Check(message.digest, message.digest) in pipeline.due(member(1), at(2))
+    assert pipeline.apply(Confirmed(message.digest, message.digest, at(3))).finished
+
+
+def test_pipeline__lapsed_message_forgotten__leaves_nothing_behind() -> None:
+    message = plain_message(expiry=EXPIRY)
+    notice = non_delivery_message(message)
+    pipeline = lapsed(message)
+    pipeline.apply(Confirmed(message.digest, notice.digest, at(LATE)))
+    pipeline.forget([message.digest])
+    assert pipeline.owner(message.digest) is None
+    assert pipeline.owner(notice.digest) is None
