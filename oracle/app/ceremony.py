@@ -7,148 +7,102 @@ Does not carry committee files between operators, and does not register keys on 
 """
 
 import hashlib
-import json
 import os
-import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Generic, Protocol, TypeVar
 
-import tomlkit
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ValidationError
 from rich.console import Console
 
 from bridges.frost import keystore
 from bridges.frost.dkg import DkgResult
-from bridges.frost.dkg_checks import key_hash
-from bridges.frost.dkg_messages import Certificate, DkgError, DkgFault, Phase, Roster, opened
-from bridges.frost.dkg_session import CeremonyLimits, KeyCeremony, identity_signer
+from bridges.frost.dkg_messages import DkgError, DkgFault
+from bridges.frost.dkg_session import Ceremony, CeremonyLimits, KeyCeremony, identity_signer
+from bridges.frost.dkg_talk import Sign
 from bridges.frost.errors import KeystoreError
 from bridges.frost.group import Identifier
-from bridges.frost.keygen import KeyShare
+from bridges.frost.keygen import KeyShare, PublicKeyPackage
 from bridges.frost.transport import (
     CERTIFICATE_FILE,
     KEY_FILE,
-    PeerCertificate,
     PeerClient,
     PeerServer,
     TransportIdentity,
     TransportLimits,
 )
+from oracle.app.committee_file import DEFAULT_OVERLAP, FIRST_EPOCH, CommitteeFile, MemberEntry, load_committee
+from oracle.app.key_file import KeyFile, load_key_file
 from oracle.errors import ConfigError
-from oracle.protocol.errors import ProtocolError
 from oracle.protocol.quorum import quorum
 
-EPOCH = 1
-"""Of a committee's first key."""
-PUBLIC_FORMAT = "sibyl-committee-key-1"
-MAX_PUBLIC_BYTES = 4_194_304
+
+class Result(Protocol):
+    """What a ceremony leads to."""
+
+    @property
+    def session(self) -> bytes:
+        """The session that made it."""
+
+    @property
+    def share(self) -> KeyShare | None:
+        """This member's share; None for a member that gets none."""
+
+
 _LIMITS = TransportLimits(max_body=8_388_608)
 """The evidence against a wrong certificate quotes everybody: a few megabytes among 255 members."""
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class MemberEntry(_Section):
-    """A member as the committee file has it: `certificate` is PEM."""
-
-    identifier: Annotated[int, Field(ge=1, le=1000)]
-    endpoint: str
-    certificate: str
-
-    @field_validator("endpoint")
-    @classmethod
-    def _https(cls, value: str) -> str:
-        url = AnyHttpUrl(value)
-        if url.scheme != "https" or not url.host or url.path not in (None, "/") or url.query or url.username:
-            raise ValueError("an endpoint is https://host:port")
-        return f"https://{url.host}:{url.port}"
-
-    @field_validator("certificate")
-    @classmethod
-    def _one_certificate(cls, value: str) -> str:
-        try:
-            return PeerCertificate.from_pem(value).to_pem()
-        except ProtocolError as error:
-            raise ValueError(str(error)) from error
-
-    @property
-    def pin(self) -> PeerCertificate:
-        """The certificate."""
-        return PeerCertificate.from_pem(self.certificate)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port."""
-        url = AnyHttpUrl(self.endpoint)
-        return (url.host or "").strip("[]"), url.port or 443
-
-
-class CommitteeFile(_Section):
-    """The whole of committee.toml. Public: every operator holds the same."""
-
-    name: str
-    quorum: int
-    members: Annotated[list[MemberEntry], Field(min_length=1, max_length=255)]
-
-    def roster(self) -> Roster:
-        """Who makes the key. Raises ConfigError for a file that cannot stand for a committee."""
-        if self.quorum != quorum(len(self.members)):
-            expected = quorum(len(self.members))
-            raise ConfigError(
-                f"The committee file says quorum {self.quorum}; {len(self.members)} members need {expected}."
-            )
-        if len({member.identifier for member in self.members}) != len(self.members):
-            raise ConfigError("Two members of the committee file have the same identifier.")
-        try:
-            return Roster(self.name, EPOCH, {Identifier(m.identifier): m.pin.der for m in self.members})
-        except ProtocolError as error:
-            raise ConfigError(f"The committee file cannot be used: {error}") from error
-
-
-def load_committee(path: Path) -> CommitteeFile:
-    """Raises ConfigError naming the file and what is wrong in it."""
-    try:
-        return CommitteeFile.model_validate(tomllib.loads(path.read_text()))
-    except OSError as error:
-        raise ConfigError(f"The committee file {path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The committee file {path} is not TOML: {error}.") from error
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)]
-        raise ConfigError(f"The committee file {path} is not usable:\n" + "\n".join(lines)) from error
+R = TypeVar("R", bound=Result)
 
 
 # ---- init
 
 
 def run_init(
-    console: Console, committee: Path, identity: Path, member: tuple[int, str], name: str | None, merge: list[Path]
+    console: Console,
+    committee: Path,
+    identity: Path,
+    member: tuple[int, str],
+    name: str | None,
+    merge: list[Path],
+    key: tuple[int | None, int | None, int | None] = (None, None, None),
 ) -> None:
     """Make this member's identity if it has none, and put it and all members of `merge` into the committee file.
 
-    `member`: identifier and endpoint. Raises ConfigError if two files contradict each other, KeystoreError for a broken identity.
+    `member`: identifier and endpoint; `key`: epoch, overlap in seconds, and this member's operator number.
+    Raises ConfigError if two files contradict each other, KeystoreError for a broken identity.
     """
     files = [load_committee(path) for path in ([committee] if committee.exists() else []) + merge]
     names = {file.name for file in files} | ({name} if name is not None else set())
     if len(names) != 1:
         listed = ", ".join(sorted(names)) or "none: give --name"
         raise ConfigError(f"A committee has one name, and all its operators the same ({listed}).")
+    epoch, overlap, operator = key
+    epoch = _agreed("epoch", {file.epoch for file in files} | ({epoch} if epoch is not None else set()), FIRST_EPOCH)
+    overlaps = {file.overlap for file in files} | ({overlap} if overlap is not None else set())
+    overlap = _agreed("overlap", overlaps, DEFAULT_OVERLAP)
     own = _identity(identity, f"sibyl member {member[0]}")
     try:
-        entry = MemberEntry(identifier=member[0], endpoint=member[1], certificate=own.certificate.to_pem())
+        entry = MemberEntry(
+            identifier=member[0], endpoint=member[1], certificate=own.certificate.to_pem(), operator=operator
+        )
     except ValidationError as error:
         raise ConfigError(f"This member cannot be entered: {error.errors(include_url=False)[0]['msg']}.") from error
     members = _merged([entry, *(m for file in files for m in file.members)])
-    file = CommitteeFile(name=names.pop(), quorum=quorum(len(members)), members=members)
+    file = CommitteeFile(name=names.pop(), epoch=epoch, overlap=overlap, quorum=quorum(len(members)), members=members)
     if len(members) > 1:
         file.roster()
-    _write_public(committee, _as_toml(file))
+    write_public(committee, file.to_toml())
     console.print(f"Identity: {identity} (keep it private, back it up)", markup=False, highlight=False)
-    _show_committee(console, committee, file)
+    show_committee(console, committee, file)
+
+
+def _agreed(what: str, said: set[int], otherwise: int) -> int:
+    if len(said) > 1:
+        raise ConfigError(f"The committee files differ in their {what} ({', '.join(map(str, sorted(said)))}); agree.")
+    return said.pop() if said else otherwise
 
 
 def _identity(directory: Path, name: str) -> TransportIdentity:
@@ -169,6 +123,10 @@ def _merged(entries: list[MemberEntry]) -> list[MemberEntry]:
             raise ConfigError(
                 f"Two certificates claim to be member {entry.identifier}'s; ask its operator which one is right."
             )
+        if known.operator is None and entry.operator is not None:
+            known = members[entry.identifier] = entry
+        if entry.operator is not None and known.operator != entry.operator:
+            raise ConfigError(f"Member {entry.identifier} has two operators: {known.operator} and {entry.operator}.")
         if known.endpoint != entry.endpoint:
             raise ConfigError(f"Member {entry.identifier} has two endpoints: {known.endpoint} and {entry.endpoint}.")
     if len({entry.pin.der for entry in members.values()}) != len(members):
@@ -176,25 +134,8 @@ def _merged(entries: list[MemberEntry]) -> list[MemberEntry]:
     return [members[i] for i in sorted(members)]
 
 
-def _as_toml(file: CommitteeFile) -> str:
-    document = tomlkit.document()
-    document.add(
-        tomlkit.comment(
-            "A committee and its members, made by `sibyl committee init`. Public; the same for every operator."
-        )
-    )
-    document["name"], document["quorum"] = file.name, file.quorum
-    members = tomlkit.aot()
-    for member in file.members:
-        table = tomlkit.table()
-        table["identifier"], table["endpoint"] = member.identifier, member.endpoint
-        table["certificate"] = tomlkit.string(member.certificate, multiline=True)
-        members.append(table)
-    document["members"] = members
-    return tomlkit.dumps(document)
-
-
-def _show_committee(console: Console, path: Path, file: CommitteeFile) -> None:
+def show_committee(console: Console, path: Path, file: CommitteeFile) -> None:
+    """For operators to compare."""
     console.print(
         f"Committee {file.name} in {path}: quorum {file.quorum} of {len(file.members)}", markup=False, highlight=False
     )
@@ -203,7 +144,7 @@ def _show_committee(console: Console, path: Path, file: CommitteeFile) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _write_public(path: Path, text: str) -> None:
+def write_public(path: Path, text: str) -> None:
     """Replace a public file, whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -246,21 +187,22 @@ class KeygenPaths:
                 )
 
 
-class FileCustody:
-    """Keeps the share in `paths.uncertified` until all have certified."""
+class FileCustody(Generic[R]):
+    """Keeps the share in `paths.uncertified` until all have certified; then `publish` makes the public file's content."""
 
-    def __init__(self, paths: KeygenPaths, roster: Roster) -> None:
-        self._paths, self._roster = paths, roster
+    def __init__(self, paths: KeygenPaths, publish: Callable[[R], KeyFile]) -> None:
+        self._paths, self._publish = paths, publish
 
     def keep(self, share: KeyShare) -> None:
         """A file left from an earlier ceremony goes: with all members here again, that one ended without a key."""
         self._paths.uncertified.unlink(missing_ok=True)
         keystore.save(self._paths.uncertified, share)
 
-    def settle(self, result: DkgResult) -> None:
+    def settle(self, result: R) -> None:
         """The public file first: with it, even a crash before the next line can be finished."""
-        _write_public(self._paths.public, public_file(self._roster, result))
-        promote(self._paths)
+        write_public(self._paths.public, self._publish(result).to_json())
+        if result.share is not None:
+            promote(self._paths)
 
     def discard(self) -> None:
         """Nothing was kept."""
@@ -286,26 +228,6 @@ def promote(paths: KeygenPaths) -> None:
         ) from error
 
 
-def public_file(roster: Roster, result: DkgResult) -> str:
-    """committee-key.json: all that is public of the new key, for its registration and for whoever wants to check it."""
-    public = result.share.public
-    content = {
-        "format": PUBLIC_FORMAT,
-        "committee": roster.name,
-        "epoch": roster.epoch,
-        "group_key": "0x" + public.group_public_key.to_bytes().hex(),
-        "proof_of_possession": "0x" + result.proof_of_possession.to_bytes().hex(),
-        "quorum": public.threshold,
-        "participants": list(public.participants),
-        "verifying_shares": {str(i): "0x" + p.to_bytes().hex() for i, p in public.verifying_shares.items()},
-        "transcript_hash": result.key_hash.hex(),
-        "session": result.session.hex(),
-        "round_one_hash": result.transcript.hex(),
-        "certificates": {str(i): data.hex() for i, data in result.certificates.items()},
-    }
-    return json.dumps(content, indent=1) + "\n"
-
-
 def address(text: str) -> tuple[str, int]:
     """host:port. Raises ConfigError."""
     host, _, port = text.rpartition(":")
@@ -320,38 +242,73 @@ async def run_keygen(
     """This member's part in the ceremony. Raises ConfigError, KeystoreError, DkgError."""
     paths.require_free()
     file = load_committee(paths.committee)
-    roster, identity = file.roster(), TransportIdentity.load(paths.identity)
-    pins = {member.identifier: member.pin for member in file.members}
-    if pins.get(who) != identity.certificate:
-        raise ConfigError(f"The identity in {paths.identity} is not member {who}'s of {paths.committee}.")
-    clients = {
-        m.identifier: PeerClient(identity, m.identifier, m.pin, m.address, _LIMITS)
-        for m in file.members
-        if m.identifier != who
-    }
+    roster, place = file.roster(), Place.of(console, paths, who, listen, limits)
+    place.require_member(file.member(who), paths.committee)
+    show_committee(console, paths.committee, file)
+    place.tell(f"Committee file: {roster.context.hex()[:32]} (the same for every operator)")
+    operators = file.operators
 
-    def progress(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    def publish(result: DkgResult) -> KeyFile:
+        return KeyFile.made(roster, result, operators, file.overlap)
 
-    _show_committee(console, paths.committee, file)
-    progress(f"Committee file: {roster.context.hex()[:32]} (the same for every operator)")
-    custody = FileCustody(paths, roster)
-    ceremony = KeyCeremony(
-        roster, Identifier(who), identity_signer(identity.key_path), clients, custody, limits=limits, progress=progress
-    )
-    server = PeerServer(identity, {i: pin for i, pin in pins.items() if i != who}, listen, _LIMITS)
-    ceremony.register(server)
-    try:
-        await _listen(server, listen)
-        result = await ceremony.run()
-    except DkgError as error:
-        addition = _saved_evidence(error, paths) + _consequence(ceremony, paths)
-        raise DkgError(f"{error} {addition}", error.culprits) from error
-    finally:
-        await server.stop()
-        for client in clients.values():
-            await client.close()
-    _show_key(console, result.share, result.key_hash, paths)
+    def ceremony(peers: Mapping[int, PeerClient]) -> KeyCeremony:
+        custody = FileCustody[DkgResult](paths, publish)
+        return KeyCeremony(roster, Identifier(who), place.sign, peers, custody, limits=limits, progress=place.tell)
+
+    result = await place.hold(ceremony, {member.identifier: member for member in file.members})
+    show_key(console, result.share.public, result.key_hash, paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one member takes part in a ceremony: its identity, its port, its files, its console."""
+
+    console: Console
+    paths: KeygenPaths
+    who: int
+    listen: tuple[str, int]
+    identity: TransportIdentity
+
+    @classmethod
+    def of(
+        cls, console: Console, paths: KeygenPaths, who: int, listen: tuple[str, int], limits: CeremonyLimits
+    ) -> "Place":
+        """Raises KeystoreError for an identity that cannot be used."""
+        return cls(console, paths, who, listen, TransportIdentity.load(paths.identity))
+
+    def require_member(self, entry: MemberEntry | None, where: Path) -> None:
+        """Raises ConfigError unless the entry has this identity's certificate."""
+        if entry is None or entry.pin != self.identity.certificate:
+            raise ConfigError(f"The identity in {self.paths.identity} is not member {self.who}'s of {where}.")
+
+    @property
+    def sign(self) -> Sign:
+        """By this member's identity key."""
+        return identity_signer(self.identity.key_path)
+
+    def tell(self, line: str) -> None:
+        """A line for the operator."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    async def hold(
+        self, begin: Callable[[Mapping[int, PeerClient]], Ceremony[R]], members: Mapping[int, MemberEntry]
+    ) -> R:
+        """Meet the other `members`, and go through with it. Raises DkgError, with what it means for the operator."""
+        others = {i: entry for i, entry in members.items() if i != self.who}
+        clients = {i: PeerClient(self.identity, i, entry.pin, entry.address, _LIMITS) for i, entry in others.items()}
+        server = PeerServer(self.identity, {i: entry.pin for i, entry in others.items()}, self.listen, _LIMITS)
+        ceremony = begin(clients)
+        ceremony.register(server)
+        try:
+            await _listen(server, self.listen)
+            return await ceremony.run()
+        except DkgError as error:
+            addition = _saved_evidence(error, self.paths) + _consequence(ceremony.certified, self.paths)
+            raise DkgError(f"{error} {addition}", error.culprits) from error
+        finally:
+            await server.stop()
+            for client in clients.values():
+                await client.close()
 
 
 async def _listen(server: PeerServer, listen: tuple[str, int]) -> None:
@@ -363,8 +320,8 @@ async def _listen(server: PeerServer, listen: tuple[str, int]) -> None:
         ) from error
 
 
-def _consequence(ceremony: KeyCeremony, paths: KeygenPaths) -> str:
-    if not ceremony.certified:
+def _consequence(certified: bool, paths: KeygenPaths) -> str:
+    if not certified:
         return "Nothing was kept; run it again, all members at about the same time."
     return (
         f"This member had certified already, so its share is kept in {paths.uncertified}: if any other member finished, get its "
@@ -377,13 +334,14 @@ def _saved_evidence(error: DkgError, paths: KeygenPaths) -> str:
     if not isinstance(error, DkgFault) or not error.evidence:
         return ""
     path = paths.public.with_name(f"{paths.public.name}.evidence-{hashlib.sha256(error.evidence).hexdigest()[:8]}")
-    _write_public(path, error.evidence.hex() + "\n")
+    write_public(path, error.evidence.hex() + "\n")
     return f"The evidence is in {path}. "
 
 
-def _show_key(console: Console, share: KeyShare, digest: bytes, paths: KeygenPaths) -> None:
+def show_key(console: Console, public: PublicKeyPackage, digest: bytes, paths: KeygenPaths) -> None:
+    """What operators compare."""
     for label, value in (
-        ("Group key", "0x" + share.public.group_public_key.to_bytes().hex()),
+        ("Group key", "0x" + public.group_public_key.to_bytes().hex()),
         ("Transcript", digest.hex()),
         ("Key share", str(paths.output)),
         ("Public", str(paths.public)),
@@ -401,39 +359,12 @@ def run_finish(console: Console, paths: KeygenPaths, who: int, others: Path) -> 
         raise ConfigError(f"{paths.output} exists already; there is nothing to finish.")
     roster = load_committee(paths.committee).roster()
     share = keystore.load(paths.uncertified, devnet=False, allow_plain=True)
-    text = _read_public(others)
-    try:
-        digest = _certified_hash(roster, share, json.loads(text))
-    except (ProtocolError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"{others} does not show that all members certified this key: {error}.") from error
+    file = load_key_file(others, roster)
+    if file.public != share.public:
+        raise ConfigError(f"{others} does not show that all members certified this key: it is of another key.")
     if share.identifier != who:
         raise ConfigError(f"{paths.uncertified} is member {share.identifier}'s share, not member {who}'s.")
     if others.resolve() != paths.public.resolve():
-        _write_public(paths.public, text)
+        write_public(paths.public, file.to_json())
     promote(paths)
-    _show_key(console, share, digest, paths)
-
-
-def _read_public(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_PUBLIC_BYTES:
-            raise ConfigError(f"{path} is too large to be a public key file.")
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The public key file {path} cannot be read.") from error
-
-
-def _certified_hash(roster: Roster, share: KeyShare, content: dict[str, object]) -> bytes:
-    session, transcript = bytes.fromhex(str(content["session"])), bytes.fromhex(str(content["round_one_hash"]))
-    digest = key_hash(roster, session, transcript, share.public)
-    certificates = content["certificates"]
-    if not isinstance(certificates, dict):
-        raise ValueError("its certificates are not an object")
-    for member in roster.participants:
-        message = opened(roster, bytes.fromhex(certificates[str(member)]))
-        head = message.head
-        if (head.phase, head.sender, head.session) != (Phase.CERTIFICATE, member, session):
-            raise ValueError(f"member {member}'s certificate is of another message")
-        if Certificate.from_bytes(message.body).key_hash != digest:
-            raise ValueError(f"member {member} certified another key")
-    return digest
+    show_key(console, share.public, file.transcript, paths)

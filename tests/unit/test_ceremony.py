@@ -26,17 +26,26 @@ from oracle.app.ceremony import (
     address,
     load_committee,
     promote,
-    public_file,
     run_finish,
     run_init,
     run_keygen,
 )
+from oracle.app.key_file import KeyFile
 from oracle.errors import ConfigError
 from tests.support.dkg import Ceremony, fresh_session
 
 
 def console() -> Console:
     return Console(file=io.StringIO(), width=200)
+
+
+def published(where: KeygenPaths, result: DkgResult) -> KeyFile:
+    file = load_committee(where.committee)
+    return KeyFile.made(file.roster(), result, file.operators, file.overlap)
+
+
+def custody(where: KeygenPaths) -> FileCustody[DkgResult]:
+    return FileCustody(where, lambda result: published(where, result))
 
 
 def init(root: Path, who: int, *, name: str | None = "test", merge: tuple[Path, ...] = (), port: int = 0) -> Path:
@@ -198,7 +207,7 @@ def made(root: Path, n: int = 3) -> dict[int, DkgResult]:
     ceremony.run(until=Phase.READY)
     for who, member in members.items():
         assert member.provisional is not None
-        FileCustody(paths(root / str(who)), roster).keep(member.provisional)
+        custody(paths(root / str(who))).keep(member.provisional)
         member.certify()
     ceremony.exchange(Phase.CERTIFICATE)
     return {who: member.result for who, member in members.items() if member.result is not None}
@@ -208,7 +217,7 @@ def test_custody__settled__moves_the_share_and_writes_the_public_file(tmp_path: 
     results = made(tmp_path)
     where = paths(tmp_path / "1")
     assert where.uncertified.stat().st_mode & 0o777 == 0o600
-    FileCustody(where, load_committee(where.committee).roster()).settle(results[1])
+    custody(where).settle(results[1])
     assert not where.uncertified.exists()
     assert where.output.stat().st_mode & 0o777 == 0o600
     assert keystore.load(where.output, devnet=False, allow_plain=True).public == results[1].share.public
@@ -228,16 +237,15 @@ def test_custody__share_there_already__is_never_overwritten(tmp_path: Path) -> N
 def test_custody__left_from_an_earlier_ceremony__is_replaced(tmp_path: Path) -> None:
     results = made(tmp_path)
     where = paths(tmp_path / "2")
-    FileCustody(where, load_committee(where.committee).roster()).keep(results[2].share)
+    custody(where).keep(results[2].share)
     assert keystore.load(where.uncertified, devnet=False, allow_plain=True).identifier == 2
 
 
 def test_finish__public_file_of_a_member_that_finished__makes_the_share_final(tmp_path: Path) -> None:
     results = made(tmp_path)
-    roster = load_committee(tmp_path / "1" / "committee.toml").roster()
     where = paths(tmp_path / "3")
     others = tmp_path / "from-member-1.json"
-    others.write_text(public_file(roster, results[1]))
+    others.write_text(published(paths(tmp_path / "1"), results[1]).to_json())
     run_finish(console(), where, 3, others)
     assert keystore.load(where.output, devnet=False, allow_plain=True).identifier == 3
     assert where.public.read_text() == others.read_text()
@@ -249,8 +257,7 @@ def test_finish__public_file_of_a_member_that_finished__makes_the_share_final(tm
 @pytest.mark.parametrize("damage", ["certificate", "missing", "swapped", "session", "text", "list"])
 def test_finish__file_that_does_not_show_all_certificates__is_refused(tmp_path: Path, damage: str) -> None:
     results = made(tmp_path)
-    roster = load_committee(tmp_path / "1" / "committee.toml").roster()
-    content = json.loads(public_file(roster, results[1]))
+    content = json.loads(published(paths(tmp_path / "1"), results[1]).to_json())
     certificates = content["certificates"]
     match damage:
         case "certificate":
@@ -277,9 +284,8 @@ def test_finish__another_ceremonys_file__is_refused(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     made(tmp_path / "a")
     results = made(tmp_path / "b")
-    roster = load_committee(tmp_path / "b" / "1" / "committee.toml").roster()
     others = tmp_path / "b.json"
-    others.write_text(public_file(roster, results[1]))
+    others.write_text(published(paths(tmp_path / "b" / "1"), results[1]).to_json())
     with pytest.raises(ConfigError):
         run_finish(console(), paths(tmp_path / "a" / "1"), 1, others)
 
