@@ -14,11 +14,12 @@ from solders.system_program import ID as SYSTEM_PROGRAM
 from bridges.solana.layout import ModelAccount, ProgramAddresses
 from oracle.protocol import constants as c
 from oracle.protocol.errors import EncodeError
-from oracle.protocol.message import InferenceRequest, Message, encode_endpoint
+from oracle.protocol.message import InferenceRequest, Message, Rotation, encode_endpoint
 from oracle.protocol.types import WORD, Account, CommitteeEpoch, Digest, Endpoint, Kind, UnixSeconds
 
 NEVER: Final = UnixSeconds(0)
 """Expiry of a message that never expires."""
+FIRST_EPOCH: Final = CommitteeEpoch(1)
 POINT: Final = 33
 SIGNATURE: Final = 65
 _SYSTEM: Final = AccountMeta(SYSTEM_PROGRAM, is_signer=False, is_writable=False)
@@ -129,6 +130,41 @@ def set_committee(at: ProgramAddresses, authority: Pubkey, key: GroupKey, overla
     previous = at.committee(CommitteeEpoch(key.epoch - 1)).address
     accounts = [_signs(authority), _writes(at.config.address), _writes(previous), _writes(new.address), _SYSTEM]
     return Instruction(at.program, data, accounts)
+
+
+def rotate(at: ProgramAddresses, payer: Pubkey, rotation: Message, inbox_payer: Pubkey) -> Instruction:
+    """Takes a delivered rotation: creates the epoch that it brings, and closes its inbox account. Anyone may send it."""
+    if rotation.kind is not Kind.ROTATION:
+        raise EncodeError(f"A {rotation.kind.name} brings no committee.")
+    epoch = Rotation.from_bytes(rotation.payload).epoch
+    if epoch < FIRST_EPOCH + 1:
+        raise EncodeError("A further committee has epoch 2 or above.")
+    new, previous = at.committee(epoch), at.committee(CommitteeEpoch(epoch - 1)).address
+    accounts = [
+        _signs(payer),
+        _writes(at.config.address),
+        _writes(at.inbox(rotation.digest).address),
+        _writes(inbox_payer),
+        _writes(previous),
+        _writes(new.address),
+        _SYSTEM,
+    ]
+    return Instruction(at.program, bytes([c.INSTRUCTION_ROTATE, new.bump]), accounts)
+
+
+def veto(at: ProgramAddresses, authority: Pubkey, epoch: CommitteeEpoch, rent_to: Pubkey) -> Instruction:
+    """The authority removes the newest epoch before it begins; the rent of its account goes to `rent_to`."""
+    if epoch < FIRST_EPOCH + 1:
+        raise EncodeError("The first committee cannot be vetoed.")
+    previous = at.committee(CommitteeEpoch(epoch - 1)).address
+    accounts = [
+        _signs(authority, writable=False),
+        _writes(at.config.address),
+        _writes(previous),
+        _writes(at.committee(epoch).address),
+        _writes(rent_to),
+    ]
+    return Instruction(at.program, bytes([c.INSTRUCTION_VETO]), accounts)
 
 
 def register_model(at: ProgramAddresses, authority: Pubkey, model: ModelAccount) -> Instruction:

@@ -17,11 +17,20 @@ from solders.transaction import Transaction
 from solders.transaction_metadata import FailedTransactionMetadata, TransactionMetadata
 
 from bridges.solana import instructions
-from bridges.solana.layout import AccountData, ConfigAccount, ModelAccount, ProgramAddresses
+from bridges.solana.layout import AccountData, CommitteeAccount, ConfigAccount, ModelAccount, ProgramAddresses
 from contracts.solana.build import build_programs
 from contracts.solana.errors import program_errors
 from oracle.protocol.hashing import batch_signing_hash, merkle_branch
-from oracle.protocol.message import InferenceRequest, Message, Outcome, Remote, result_messages
+from oracle.protocol.message import (
+    InferenceRequest,
+    Message,
+    Outcome,
+    Remote,
+    Rotation,
+    RotationRemote,
+    result_messages,
+    rotation_messages,
+)
 from oracle.protocol.types import (
     Account,
     Chain,
@@ -47,6 +56,7 @@ BOUND = 1 << 20
 EVM = Endpoint(Chain.evm(31337), evm_account(bytes([0xE1] * 20)))
 EVM_HUB = evm_account(bytes([0xE2] * 20))
 EVM_USER = evm_account(bytes([0xE3] * 20))
+EVM_COMMITTEE = evm_account(bytes([0xE4] * 20))
 FUNDS = 10_000_000_000
 ACTIVATION_DELAY = 7200
 
@@ -148,7 +158,7 @@ class Bench:
 
     def next_sequence(self) -> Sequence:
         """The configuration's next sequence."""
-        return Sequence(ConfigAccount.decode(self.data(self.at.config.address), self.at.program).next_sequence)
+        return Sequence(self.config().next_sequence)
 
     # ---- posting ----
 
@@ -195,6 +205,38 @@ class Bench:
             Kind.MESSAGE, origin, destination or self.home, Sequence(sequence), EVM_USER,
             pad(recipient or bytes(self.user.pubkey())), UnixSeconds(expiry), payload,
         )  # fmt: skip
+
+    def rotation(self, key: SchnorrKey, *, epoch: int = 2, sequence: int = 1, overlap: int = 600, members: int = 4,
+                 **changes: object) -> Message:  # fmt: skip
+        """A rotation from the EVM committee to this program, which brings `key`."""
+        facts = {"epoch": CommitteeEpoch(epoch), "group_key": key.px.to_bytes(32), "parity": key.parity,
+                 "proof_of_possession": key.proof_of_possession(epoch), "overlap": overlap, "transcript": bytes([5] * 32),
+                 "threshold": 2 * members // 3 + 1, "operators": bytes(range(members)),
+                 "remotes": (RotationRemote(self.home, self.home.gateway),)}  # fmt: skip
+        rotation = Rotation(**(facts | changes))  # type: ignore[arg-type]  # a test's shorthand
+        post = Message(
+            Kind.ROTATION,
+            EVM,
+            EVM,
+            Sequence(sequence),
+            EVM_COMMITTEE,
+            EVM_COMMITTEE,
+            UnixSeconds(0),
+            rotation.to_bytes(),
+        )
+        return rotation_messages(post)[1]
+
+    def rotate(self, rotation: Message) -> Instruction:
+        """What takes it, once it is delivered."""
+        return instructions.rotate(self.at, self.user.pubkey(), rotation, self.user.pubkey())
+
+    def committee(self, epoch: int) -> CommitteeAccount:
+        """A committee's account."""
+        return CommitteeAccount.decode(self.data(self.at.committee(CommitteeEpoch(epoch)).address), self.at.program)
+
+    def config(self) -> ConfigAccount:
+        """The configuration."""
+        return ConfigAccount.decode(self.data(self.at.config.address), self.at.program)
 
     def foreign_result(self, *, sequence: int = 1, outcome: Outcome | None = None, policy: Policy = Policy.ATTESTED,
                        consumer: bytes | None = None) -> Message:  # fmt: skip

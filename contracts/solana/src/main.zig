@@ -35,6 +35,8 @@ fn dispatch(invocation: *const runtime.Invocation) errors.Error!void {
         constants.INSTRUCTION_CLOSE_INBOX => try @import("instructions/close_inbox.zig").process(invocation, &arguments),
         constants.INSTRUCTION_CLOSE_OUTBOX => try @import("instructions/close_outbox.zig").process(invocation, &arguments),
         constants.INSTRUCTION_REFUND => try @import("instructions/refund.zig").process(invocation, &arguments),
+        constants.INSTRUCTION_ROTATE => try @import("instructions/rotate.zig").process(invocation, &arguments),
+        constants.INSTRUCTION_VETO => try @import("instructions/veto.zig").process(invocation, &arguments),
         else => return error.InvalidInstruction,
     }
 }

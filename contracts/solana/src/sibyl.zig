@@ -3,6 +3,7 @@
 
 pub const account = @import("account.zig");
 pub const authority = @import("authority.zig");
+pub const committee = @import("committee.zig");
 pub const constants = @import("generated/constants.zig");
 pub const errors = @import("errors.zig");
 pub const frost = @import("frost.zig");

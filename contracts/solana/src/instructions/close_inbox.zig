@@ -1,5 +1,5 @@
 //! close_inbox: gives an inbox account's rent back to who paid it. The recipient (of a result: the consumer) may close it at
-//! once; a result also its payer, after the expiry. A message is closed by its recipient alone, since it may carry value that is not
+//! once (a rotation is addressed to the program, and only `rotate` closes it); a result also its payer, after the expiry. A message is closed by its recipient alone, since it may carry value that is not
 //! taken yet. The replay bitmap stays, so a closed message cannot be delivered again.
 
 const account = @import("../account.zig");

@@ -1,5 +1,5 @@
 //! close_outbox: gives the rent of a settled request, or of a posted message, back to who posted it. A pending request is
-//! never closed here (see refund). Only the sender may close a posted message: it alone knows that nobody needs it any more.
+//! never closed here (see refund). Only the sender may close a posted message: it alone knows that nobody needs it any more; one with an expiry stays until then.
 
 const account = @import("../account.zig");
 const constants = @import("../generated/constants.zig");
@@ -23,7 +23,11 @@ pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!
     const accounts = try validateAccounts(invocation);
     switch (accounts.outbox.state) {
         constants.OUTBOX_ANSWERED, constants.OUTBOX_REFUSED => {},
-        constants.OUTBOX_POSTED => try accounts.sender.requireSigner(),
+        constants.OUTBOX_POSTED => {
+            try accounts.sender.requireSigner();
+            // Until then nodes still read it, and after it whoever proves what a non-delivery is about may.
+            if (accounts.outbox.expiry != 0 and try runtime.now() <= accounts.outbox.expiry) return error.TooEarly;
+        },
         else => return error.NotPending,
     }
     try runtime.close(accounts.outbox_account, accounts.sender);

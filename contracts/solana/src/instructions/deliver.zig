@@ -1,5 +1,5 @@
 //! deliver: takes one signed message. It checks form, destination, origin, expiry, signature and replay; then it writes the
-//! inbox account, and for the result of a request of this chain it settles the escrowed fee. Whatever fails, fails the whole
+//! inbox account (of a rotation, too: `rotate` takes it), and for the result of a request of this chain it settles the escrowed fee. Whatever fails, fails the whole
 //! instruction. Anyone may call it: nothing depends on who does.
 
 const account = @import("../account.zig");
@@ -87,7 +87,7 @@ pub fn process(invocation: *const Invocation, reader: *runtime.Reader) Error!voi
     const body = arguments.body;
     const time = try runtime.now();
     if (body.expiry() != 0 and time > body.expiry()) return error.Expired;
-    try checkKind(invocation, body);
+    try checkKind(invocation, &accounts, body);
 
     var digest: [32]u8 = undefined;
     body.digest(&digest);
@@ -99,7 +99,7 @@ pub fn process(invocation: *const Invocation, reader: *runtime.Reader) Error!voi
     if (accounts.outbox != null) try settle(invocation, &accounts, body);
 }
 
-fn checkKind(invocation: *const Invocation, body: message.Body) Error!void {
+fn checkKind(invocation: *const Invocation, accounts: *const Accounts, body: message.Body) Error!void {
     const to_program = runtime.equal(body.recipient(), invocation.program_id);
     switch (body.kind()) {
         constants.KIND_MESSAGE => if (to_program or runtime.isZero(body.recipient())) return error.WrongRecipient,
@@ -109,6 +109,18 @@ fn checkKind(invocation: *const Invocation, body: message.Body) Error!void {
             const result = try message.parseResult(body);
             // A refusal gives nothing but the fee back, so it is taken under every policy.
             if (result.status() == constants.STATUS_ANSWERED and result.policy() != constants.POLICY_ATTESTED) return error.UnsupportedPolicy;
+        },
+        constants.KIND_NON_DELIVERY => {
+            if (!accounts.from_home) return error.ForeignNotice;
+            if (to_program or runtime.isZero(body.recipient())) return error.WrongRecipient;
+            if (!runtime.equal(body.sender(), body.originGateway())) return error.WrongSender;
+            _ = try message.parseNonDelivery(body);
+        },
+        constants.KIND_ROTATION => {
+            // This program posts none, so one that names it as origin was never posted.
+            if (accounts.from_home) return error.NotDeliverable;
+            if (!to_program) return error.WrongRecipient;
+            _ = try message.parseRotation(body);
         },
         else => return error.NotDeliverable,
     }

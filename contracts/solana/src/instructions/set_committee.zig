@@ -1,13 +1,13 @@
-//! set_committee: the authority replaces a committee that can no longer sign. Its key, too, counts only after the activation delay.
+//! set_committee: the authority replaces a committee that can no longer sign. The new key counts after the activation delay, as after a
+//! rotation.
 
 const account = @import("../account.zig");
-const constants = @import("../generated/constants.zig");
+const committee = @import("../committee.zig");
 const frost = @import("../frost.zig");
 const runtime = @import("../runtime.zig");
 const Error = @import("../errors.zig").Error;
 const Account = runtime.Account;
 const Invocation = runtime.Invocation;
-const Slice = runtime.Slice;
 
 const Accounts = struct { payer: *Account, config: *account.Config, previous: *account.Committee, next: *Account, system: *Account };
 
@@ -30,24 +30,16 @@ pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!
     const possession = try arguments.array(frost.SIGNATURE_SIZE);
     try arguments.finish();
     const accounts = try validateAccounts(invocation);
-    if (accounts.config.current_epoch == 0xffff_ffff or epoch != accounts.config.current_epoch + 1) return error.WrongEpoch;
-    try frost.verifyPossession(epoch, key, possession);
-
-    const seeds = [_]Slice{ Slice.of(constants.SEED_COMMITTEE), Slice.of(account.bytesOf(&epoch)) };
-    var creation = runtime.Creation{
+    try committee.create(invocation, &.{
         .payer = accounts.payer,
+        .config = accounts.config,
+        .previous = accounts.previous,
         .account = accounts.next,
         .system = accounts.system,
-        .derivation = .{ .seeds = &seeds, .bump = &bump[0] },
-        .size = 0,
-        .escrow = 0,
-    };
-    const committee = try account.create(account.Committee, invocation, &creation, 0);
-    const valid_from = try runtime.add(try runtime.now(), accounts.config.activation_delay);
-    committee.epoch = epoch;
-    committee.valid_from = valid_from;
-    committee.group_key_parity = key.parity;
-    committee.group_key_x = key.x.*;
-    accounts.previous.valid_until = try runtime.add(valid_from, overlap);
-    accounts.config.current_epoch = epoch;
+        .bump = &bump[0],
+        .epoch = epoch,
+        .overlap = overlap,
+        .key = key,
+        .possession = possession,
+    });
 }
