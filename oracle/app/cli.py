@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -40,6 +41,8 @@ app.add_typer(bridge_app, name="bridge")
 app.add_typer(node_app, name="node")
 app.add_typer(devnet_app, name="devnet")
 app.add_typer(model_app, name="model")
+journal_app = typer.Typer(help="A node's journal. The node must not be running.", no_args_is_help=True)
+app.add_typer(journal_app, name="journal")
 committee_app = typer.Typer(help="The key ceremony of a committee.", no_args_is_help=True)
 app.add_typer(committee_app, name="committee")
 
@@ -219,6 +222,48 @@ def committee_keygen(
         run_finish(console, paths, identifier, finish)
         return
     _run(run_keygen(console, paths, identifier, parsed(listen), CeremonyLimits(wait_seconds=wait, step_seconds=step)))
+
+
+JournalPath = Annotated[Path, typer.Argument(help="journal.sqlite in the node's data directory; the node is stopped.")]
+
+
+@journal_app.command("verify")
+def journal_verify(journal: JournalPath) -> None:
+    """Read a stopped node's whole journal and say whether anything is missing or changed."""
+    from oracle.app.journal_commands import verify
+
+    verify(journal, console)
+
+
+@journal_app.command("export")
+def journal_export(
+    journal: JournalPath,
+    output: Annotated[Path | None, typer.Option(help="File to write; standard output unless given.")] = None,
+) -> None:
+    """Write every message that a stopped node knows, with what became of it, as a line of JSON each."""
+    from oracle.app.journal_commands import export
+
+    if output is None:
+        export(journal, sys.stdout)
+        return
+    try:
+        with output.open("x") as file:
+            count = export(journal, file)
+    except OSError as error:
+        raise ConfigError(f"{output} cannot be written: {error.strerror}.") from error
+    console.print(f"{count:,} messages written to {output}.", highlight=False)
+
+
+@journal_app.command("compact")
+def journal_compact(
+    journal: JournalPath,
+    days: Annotated[float, typer.Option(min=0, help="Keep what was observed within so many days.")] = 30.0,
+) -> None:
+    """Forget messages that are delivered and final, or closed, for so many days. The chains remember them."""
+    from oracle.app.journal_commands import compact
+
+    messages, events = compact(journal, days, datetime.now(UTC))
+    console.print(f"{messages:,} messages forgotten, {events:,} events removed.", highlight=False)
 
 
 @app.command()

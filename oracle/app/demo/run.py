@@ -1,5 +1,6 @@
 """The demonstration from end to end: set-up, devnet, requests, lies, tables. Ends every process that it started, whatever happens."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -41,10 +42,17 @@ async def run_demo(console: Console, keep: Path | None) -> dict[str, object]:
             console.rule("Questions", align="left")
             answered = await ask_all(user, prover, cases(heldout), tell)
             transactions = await _solana_transactions(user, answered)
-            console.rule("Lies", align="left")
-            refusals = await _lies(Liar(devnet, user), answered, prover, tell)
+            console.rule("Lies, while tokens cross", align="left")
+            told: list[str] = []
+            crossing = asyncio.ensure_future(round_trip(tokens, told.append))
+            try:
+                refusals = await _lies(Liar(devnet, user), answered, prover, tell)
+                holdings = await crossing
+            finally:
+                crossing.cancel()
             console.rule("Tokens", align="left")
-            holdings = await round_trip(tokens, tell)
+            for line in told:
+                tell(line)
             figures = demo_figures(
                 answered, transactions, _largest_node_mb(devnet), build_programs().sibyl_so.stat().st_size
             )
