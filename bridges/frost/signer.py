@@ -178,11 +178,12 @@ class Signer:
             share = sign(self._share, pending.nonces, package)
         finally:
             pending.nonces.drop()
+        following = None
+        if request.following is not None:
+            following = self._make(peer_id, request.following, pending.context, pending.message, spare=True)
         self.counts.shares += 1
         _log.info("frost_share_given", coordinator=peer_id, session=request.session_id.hex(), signers=package.signers)
-        if request.following is None:
-            return ShareReply(share)
-        return ShareReply(share, self._make(peer_id, request.following, pending.context, pending.message, spare=True))
+        return ShareReply(share, following)
 
     def forget(self, peer_id: int, session_id: bytes) -> None:
         """Wipe the nonces of a session that will not come about, if there are any."""
