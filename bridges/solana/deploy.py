@@ -84,6 +84,12 @@ class SolanaGovernance:
         step = instructions.set_committee(self.addresses, self.sender.payer, key, overlap)
         return await self.sender.send([step])
 
+    async def veto(self, epoch: CommitteeEpoch) -> Sent | None:
+        """Remove the newest epoch before it begins, whoever brought it; None when there is no such epoch."""
+        if await self._account(self.addresses.committee(epoch).address) is None:
+            return None
+        return await self.sender.send([instructions.veto(self.addresses, self.sender.payer, epoch, self.sender.payer)])
+
     async def register_model(self, model: ModelAccount) -> Sent | None:
         """Registers a model, or changes it to this."""
         account = await self._account(self.addresses.model(model.model_id).address)

@@ -1,9 +1,10 @@
 """Delivers messages to one Sibyl program (PROTOCOL.md §7, `deliver`), one transaction a message. A message to the bridge authority of a
-token program is redeemed in the same transaction (TOKENS.md §5); when it cannot be redeemed now, it is delivered alone and waits.
+token program is redeemed in the same transaction (TOKENS.md §5), and a rotation creates its committee epoch there (`rotate`); when that
+cannot be done now, the message is delivered alone and waits.
 
 Guarantees: nothing is sent for a message that is not for this program or not covered by its attestation; delivering twice does no harm
 (the program's replay bitmap decides, and "delivered already" is None, not an error); `FINAL` is said only of what the cluster has
-finalised. It does not check the committee's signature: the program does.
+finalised, and "lapsed" of what no later state of the cluster can deliver. It does not check the committee's signature: the program does.
 """
 
 import asyncio
@@ -18,8 +19,9 @@ from solders.pubkey import Pubkey
 
 from bridges.solana import instructions
 from bridges.solana.client import Commitment, SolanaClient
+from bridges.solana.clock import ClusterClock
 from bridges.solana.instructions import Envelope, HomeRequest
-from bridges.solana.layout import AccountData, ConfigAccount, ProgramAddresses, ReplayAccount
+from bridges.solana.layout import AccountData, ConfigAccount, InboxAccount, ProgramAddresses, ReplayAccount
 from bridges.solana.tokens_redeemer import OVER_LIMIT, TokenLookup, TokenRedeemer
 from bridges.solana.transactions import TOO_LARGE, SendPolicy, Sent, TransactionSender
 from oracle.errors import Rejected, Transient
@@ -51,6 +53,7 @@ class SolanaSubmitter:
         self._addresses = ProgramAddresses(Pubkey(program))
         self._destination = Endpoint(client.chain, program)
         self._sender = TransactionSender(client, payer, policy)
+        self._clock = ClusterClock(client)
         self._redeemer: TokenRedeemer | None = None
         if tokens_program is not None:
             self._redeemer = TokenRedeemer(TokenLookup(client, program, tokens_program), payer.pubkey())
@@ -87,14 +90,18 @@ class SolanaSubmitter:
         except EncodeError as error:
             raise Rejected(f"The message cannot be delivered to Solana: {error}", reason="InvalidBody") from error
         except Rejected as error:
-            if error.reason == ALREADY_DELIVERED:
-                return None
-            raise
+            if error.reason != ALREADY_DELIVERED:
+                raise
+            if message.kind is Kind.ROTATION:
+                await self._rotate_waiting(message)
+            return None
         self._remember(message.digest, sent.slot)
         return Receipt(str(sent.signature), sent.units, sent.size)
 
     async def _send(self, message: Message, deliver: Instruction) -> Sent:
-        """Deliver, with what takes a token message behind it if that is accepted; its refusal never holds up the delivery."""
+        """Deliver, with what takes the message behind it if that is accepted; its refusal never holds up the delivery."""
+        if message.kind is Kind.ROTATION:
+            return await self._send_rotation(deliver, message)
         if self._redeemer is None or not self._redeemer.concerns(message):
             return await self._sender.send([deliver])
         reason, redeem = "", None
@@ -115,6 +122,45 @@ class SolanaSubmitter:
                 await self._sender.send([redeem])
         return sent
 
+    async def _send_rotation(self, deliver: Instruction, message: Message) -> Sent:
+        try:
+            rotate = instructions.rotate(self._addresses, self._sender.payer, message, self._sender.payer)
+        except DecodeError as error:
+            raise Rejected(f"The rotation cannot be delivered: {error}", reason="InvalidRotation") from error
+        try:
+            return await self._sender.send([deliver, rotate])
+        except Rejected:
+            sent = await self._sender.send([deliver])  # raises again when it was the delivery that was refused
+        with suppress(Rejected):  # two transactions where one is too large; where the epoch cannot begin now, it waits
+            await self._sender.send([rotate])
+        return sent
+
+    async def _rotate_waiting(self, message: Message) -> None:
+        """Take a rotation that somebody delivered and nobody took. It may have to wait longer (another epoch is pending)."""
+        address = self._addresses.inbox(message.digest).address
+        account = (await self._client.accounts([address], "confirmed")).accounts[0]
+        if account is None or account.vacant:
+            return
+        try:
+            payer = InboxAccount.decode(account, self._addresses.program).payer
+        except DecodeError as error:
+            raise self._contradiction(error) from error
+        with suppress(Rejected):
+            await self._sender.send([instructions.rotate(self._addresses, self._sender.payer, message, payer)])
+
+    async def lapsed(self, message: Message) -> bool:
+        """Whether `message` can never be delivered here any more. False whenever that is not sure. Raises Transient.
+
+        The clock comes first: a delivery after a finalised slot whose clock is past the expiry is refused, so a later look at the
+        replay bitmap that does not show one is the last word.
+        """
+        if not message.expiry or message.destination != self._destination:
+            return False
+        final = await self._clock.final()
+        if final is None or final.time <= message.expiry:
+            return False
+        return await self._delivered_at(message, "finalized", since=final.slot) is None
+
     async def state(self, message: Message) -> DeliveryState:
         """Whether (origin, sequence) was delivered here, and whether that is final. Raises Transient."""
         slot = await self._delivered_at(message, "confirmed")
@@ -134,10 +180,10 @@ class SolanaSubmitter:
             self._seen.popitem(last=False)
         return first
 
-    async def _delivered_at(self, message: Message, commitment: Commitment) -> int | None:
-        """The slot of an answer that says "delivered"; None when it says otherwise."""
+    async def _delivered_at(self, message: Message, commitment: Commitment, *, since: int = 0) -> int | None:
+        """The slot of an answer, not before `since`, that says "delivered"; None when it says otherwise."""
         address = self._addresses.replay(message.origin, message.sequence).address
-        snapshot = await self._client.accounts([address], commitment)
+        snapshot = await self._client.accounts([address], commitment, since=since)
         account = snapshot.accounts[0]
         if account is None or account.vacant:
             return None

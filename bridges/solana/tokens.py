@@ -8,15 +8,14 @@ sentence. It does not wait for the other chain.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
-from solders.sysvar import CLOCK
 
 from bridges.solana import tokens_instructions as ti
 from bridges.solana.client import SolanaClient
+from bridges.solana.clock import ClusterClock
 from bridges.solana.requester import POST_ATTEMPTS, WRONG_SEQUENCE, AskReceipt, SolanaRequester
 from bridges.solana.tokens_layout import (
     BridgeAccount,
@@ -33,8 +32,6 @@ from oracle.protocol.errors import DecodeError, EncodeError
 from oracle.protocol.interop import InteropAddress
 from oracle.protocol.message import Message
 from oracle.protocol.types import Account, Digest, Sequence
-
-_CLOCK_TIME_AT: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +58,7 @@ class SolanaTokens:
         self._sibyl = SolanaRequester(client, sibyl, key, policy)
         self._sender = TransactionSender(client, key, policy)
         self._redeemer = TokenRedeemer(self.lookup, self.key)
+        self._clock = ClusterClock(client)
         self._posting = asyncio.Lock()
 
     # ---- governance ----
@@ -166,11 +164,10 @@ class SolanaTokens:
         token, bridge = await self._token(mint), await self.lookup.bridge()
         native = token.kind is TokenKind.NATIVE
         holder = await self.lookup.account(self.at.tokens.vault(mint).address if native else mint)
-        clock = await self.lookup.account(CLOCK)
-        if holder is None or clock is None:
-            raise Transient("The Solana RPC endpoint shows no vault, mint or clock. Use another endpoint.")
+        if holder is None:
+            raise Transient("The Solana RPC endpoint shows no vault or mint. Use another endpoint.")
         held = token_amount(holder) if native else int.from_bytes(holder.data[36:44], "little")
-        now = int.from_bytes(clock.data[_CLOCK_TIME_AT : _CLOCK_TIME_AT + 8], "little")
+        now = (await self._clock.read()).time
         return TokenStatus(
             token,
             bridge.paused or token.paused,

@@ -9,17 +9,31 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
+from bridges.solana import instructions
 from bridges.solana.client import SolanaClient
+from bridges.solana.clock import ClusterClock
+from bridges.solana.committee import SolanaCommitteeView
 from bridges.solana.consumer import SolanaConsumer
 from bridges.solana.deploy import SolanaGovernance
 from bridges.solana.layout import CommitteeAccount, OutboxState
 from bridges.solana.reader import SolanaReader
 from bridges.solana.submitter import SolanaSubmitter
+from bridges.solana.transactions import TransactionSender
 from contracts.solana.deploy import deploy_program
 from oracle.app.devnet.chains import start_surfnet
 from oracle.errors import ConfigError, Rejected, Transient
 from oracle.ports import Cursor, DeliveryState, Submission
-from oracle.protocol.message import InferenceRequest, Message, Outcome, Remote, result_messages
+from oracle.protocol.message import (
+    InferenceRequest,
+    Message,
+    Outcome,
+    Remote,
+    Rotation,
+    RotationRemote,
+    non_delivery_message,
+    result_messages,
+    rotation_messages,
+)
 from oracle.protocol.types import Account, CommitteeEpoch, Kind, Policy, Sequence, Status, UnixSeconds
 from tests.support import samples
 from tests.support.schnorr import SchnorrKey
@@ -272,6 +286,119 @@ async def test_solana__second_committee__takes_over_and_the_first_ends(net: Sola
     account = (await net.client.accounts([address], "confirmed")).accounts[0]
     assert account is not None
     assert CommitteeAccount.decode(account, net.addresses.program).valid_until > 0
+
+
+def rotation(net: SolanaNet, key: SchnorrKey, *, epoch: int = 2, sequence: int = 21) -> Message:
+    """A rotation that brings `key`, as it reaches Solana."""
+    brought = Rotation(
+        CommitteeEpoch(epoch), key.px.to_bytes(32), key.parity, key.proof_of_possession(epoch), 600, bytes(32), 3,
+        bytes(range(4)), (RotationRemote(net.endpoint, net.program),),
+    )  # fmt: skip
+    post = replace(samples.rotation_post(sequence=sequence), payload=brought.to_bytes())
+    return rotation_messages(post)[1]
+
+
+async def test_solana__rotation__is_delivered_and_taken_and_begins_after_the_delay(net: SolanaNet) -> None:
+    view, new = SolanaCommitteeView(net.client, net.program), SchnorrKey.seeded("rotated")
+    message = rotation(net, new)
+    signed = Submission(message, net.key.attest(message))
+    receipt = await submitter(net).submit(signed)
+    assert receipt is not None
+    assert receipt.size <= 1232
+    newest = await view.newest()
+    assert (newest.epoch, newest.px, newest.parity) == (2, new.px.to_bytes(32), new.parity)
+    assert await submitter(net).submit(signed) is None
+    while (await view.active()).epoch != 2:
+        await asyncio.sleep(0.1)
+    by_new = replace(samples.plain_message(), destination=net.endpoint)
+    assert await submitter(net).submit(Submission(by_new, new.attest(by_new, epoch=2))) is not None
+    assert (await view.epoch(CommitteeEpoch(1))) is not None
+
+
+async def test_solana__rotation_delivered_by_another_who_left_it__is_taken_by_the_next_submission(
+    net: SolanaNet,
+) -> None:
+    new, other = SchnorrKey.seeded("rotated"), await funded(net)
+    message = rotation(net, new)
+    attestation = net.key.attest(message)
+    envelope = instructions.Envelope(attestation.epoch, attestation.signature)
+    lazy = TransactionSender(net.client, other)
+    await lazy.send([instructions.deliver(net.addresses, other.pubkey(), message, envelope, None)])
+    view = SolanaCommitteeView(net.client, net.program)
+    assert (await view.newest()).epoch == 1
+    assert await submitter(net).submit(Submission(message, attestation)) is None
+    assert (await view.newest()).epoch == 2
+    assert await net.client.balance(net.addresses.inbox(message.digest).address) == 0
+
+
+async def test_solana__rotation_of_a_large_committee__takes_two_transactions(net: SolanaNet) -> None:
+    new = SchnorrKey.seeded("rotated")
+    small = rotation(net, new)
+    parts = Rotation.from_bytes(small.payload)
+    large = replace(small, payload=replace(parts, operators=bytes(i % 8 for i in range(200)), threshold=134).to_bytes())
+    receipt = await submitter(net).submit(Submission(large, net.key.attest(large)))
+    assert receipt is not None
+    assert (await SolanaCommitteeView(net.client, net.program).newest()).epoch == 2
+
+
+async def test_solana__rotation_that_cannot_begin_now__is_delivered_and_waits(net: SolanaNet) -> None:
+    third = SchnorrKey.seeded("third")
+    message = rotation(net, third, epoch=3)
+    view = SolanaCommitteeView(net.client, net.program)
+    assert await submitter(net).submit(Submission(message, net.key.attest(message))) is not None
+    assert await submitter(net).state(message) is not DeliveryState.ABSENT
+    assert (await view.newest()).epoch == 1
+    governance = SolanaGovernance.of(net.client, net.program, net.authority)
+    await governance.set_committee(group_key(SchnorrKey.seeded("second"), 2), 600)
+    while (await view.active()).epoch != 2:
+        await asyncio.sleep(0.1)
+    assert await submitter(net).submit(Submission(message, net.key.attest(message))) is None
+    assert (await view.newest()).px == third.px.to_bytes(32)
+
+
+async def test_solana__veto__removes_the_pending_epoch(tmp_path: Path) -> None:
+    async with solana_net(tmp_path, activation_delay=3600) as net:
+        message = rotation(net, SchnorrKey.seeded("evil"))
+        await submitter(net).submit(Submission(message, net.key.attest(message)))
+        view = SolanaCommitteeView(net.client, net.program)
+        assert ((await view.newest()).epoch, (await view.active()).epoch) == (2, 1)
+        governance = SolanaGovernance.of(net.client, net.program, net.authority)
+        assert await governance.veto(CommitteeEpoch(2)) is not None
+        assert await governance.veto(CommitteeEpoch(2)) is None
+        assert ((await view.newest()).epoch, (await view.newest()).valid_until) == (1, 0)
+
+
+async def test_solana__message_that_expired_undelivered__lapses_once_that_is_final(net: SolanaNet) -> None:
+    node, now = submitter(net), (await ClusterClock(net.client).read()).time
+    lost, kept, delivered = (
+        replace(samples.plain_message(sequence=i, expiry=now + after), destination=net.endpoint)
+        for i, after in ((1, 2), (2, 3600), (3, 3600))
+    )
+    assert await node.submit(Submission(delivered, net.key.attest(delivered))) is not None
+    assert not await node.lapsed(lost)
+    while not await node.lapsed(lost):
+        await asyncio.sleep(0.1)
+    assert not await node.lapsed(kept)
+    assert not await node.lapsed(delivered)
+    with pytest.raises(Rejected) as caught:
+        await node.submit(Submission(lost, net.key.attest(lost)))
+    assert caught.value.reason == "Expired"
+
+
+async def test_solana__own_message_that_expired__comes_back_to_its_sender(net: SolanaNet) -> None:
+    requester, clock = net.requester(), ClusterClock(net.client)
+    expiry = UnixSeconds((await clock.read()).time + 2)
+    receipt = await requester.send_message(samples.EVM, samples.CONSUMER, b"into the void", expiry)
+    assert receipt.body.expiry == expiry
+    notice = non_delivery_message(receipt.body)
+    assert await submitter(net).submit(Submission(notice, net.key.attest(notice))) is not None
+    with pytest.raises(Rejected) as caught:
+        await requester.close_outbox(receipt.sequence)
+    assert caught.value.reason == "TooEarly"
+    while (await clock.read()).time <= expiry:
+        await asyncio.sleep(0.1)
+    await requester.close_outbox(receipt.sequence)
+    assert await submitter(net).submit(Submission(notice, net.key.attest(notice))) is None
 
 
 async def test_solana__governance_steps__can_be_repeated_and_changed(net: SolanaNet) -> None:

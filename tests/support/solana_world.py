@@ -120,7 +120,7 @@ async def plant_program(rpc_url: str, program: Pubkey, authority: Pubkey, binary
 
 
 @asynccontextmanager
-async def solana_net(directory: Path) -> AsyncIterator[SolanaNet]:
+async def solana_net(directory: Path, activation_delay: int = ACTIVATION_DELAY) -> AsyncIterator[SolanaNet]:
     """A fresh devnet with a program that was initialised."""
     key, treasury = SchnorrKey.seeded("group"), Keypair().pubkey()
     async with start_surfnet(toolchain(), directory, slot_milliseconds=SLOT_MILLISECONDS) as chain:
@@ -131,7 +131,7 @@ async def solana_net(directory: Path) -> AsyncIterator[SolanaNet]:
             net = SolanaNet(chain.rpc_url, chain.genesis_hash, client, account, authority, treasury, key)
             await net.fund(treasury, TREASURY_LAMPORTS)
             governance = SolanaGovernance.of(client, account, authority)
-            await governance.initialise(treasury, group_key(key), ACTIVATION_DELAY)
+            await governance.initialise(treasury, group_key(key), activation_delay)
             await governance.register_peer(samples.EVM)
             await governance.register_model(MODEL)
             yield net
