@@ -88,7 +88,7 @@ class SignerServer:
         self._service, self._path, self._limits = service, path, limits or ServerLimits()
         self._instance = secrets.token_bytes(INSTANCE_BYTES)
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> SignerServer:
         """Raises ConfigError for a directory or a socket that cannot be had."""
@@ -104,15 +104,17 @@ class SignerServer:
         if self._server is not None:
             self._server.close()
         self._path.unlink(missing_ok=True)
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        # Their readers then see the end. A cancelled task would make asyncio log a traceback that means nothing.
+        for writer in self._connections.values():
+            writer.transport.abort()
+        if self._connections:
+            await asyncio.wait(tuple(self._connections), timeout=self._limits.work_seconds)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a connection is served in a task")
-        self._connections.add(task)
+        self._connections[task] = writer
         try:
             if len(self._connections) > self._limits.connections:
                 await self._send(writer, _refusal(Busy("This signer has as many connections as it takes.")))
@@ -121,9 +123,9 @@ class SignerServer:
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
-            self._connections.discard(task)
+            del self._connections[task]
             writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
+            with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
     def _is_ours(self, writer: asyncio.StreamWriter) -> bool:

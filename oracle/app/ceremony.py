@@ -60,37 +60,43 @@ R = TypeVar("R", bound=Result)
 # ---- init
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What an operator says of a committee file that is made: None is what the files that are merged say."""
+
+    name: str | None = None
+    epoch: int | None = None
+    overlap: int | None = None
+    operator: int | None = None
+    without: tuple[int, ...] = ()
+    """Members that are left out."""
+
+
 def run_init(
-    console: Console,
-    committee: Path,
-    identity: Path,
-    member: tuple[int, str],
-    name: str | None,
-    merge: list[Path],
-    key: tuple[int | None, int | None, int | None] = (None, None, None),
+    console: Console, committee: Path, identity: Path, member: tuple[int, str], wishes: Wishes, merge: list[Path]
 ) -> None:
     """Make this member's identity if it has none, and put it and all members of `merge` into the committee file.
 
-    `member`: identifier and endpoint; `key`: epoch, overlap in seconds, and this member's operator number.
-    Raises ConfigError if two files contradict each other, KeystoreError for a broken identity.
+    `member`: identifier and endpoint. Raises ConfigError if two files contradict each other, KeystoreError for a broken identity.
     """
     files = [load_committee(path) for path in ([committee] if committee.exists() else []) + merge]
-    names = {file.name for file in files} | ({name} if name is not None else set())
+    names = {file.name for file in files} | ({wishes.name} if wishes.name is not None else set())
     if len(names) != 1:
         listed = ", ".join(sorted(names)) or "none: give --name"
         raise ConfigError(f"A committee has one name, and all its operators the same ({listed}).")
-    epoch, overlap, operator = key
-    epoch = _agreed("epoch", {file.epoch for file in files} | ({epoch} if epoch is not None else set()), FIRST_EPOCH)
-    overlaps = {file.overlap for file in files} | ({overlap} if overlap is not None else set())
-    overlap = _agreed("overlap", overlaps, DEFAULT_OVERLAP)
+    epoch = _agreed("epoch", wishes.epoch, {file.epoch for file in files}, FIRST_EPOCH)
+    overlap = _agreed("overlap", wishes.overlap, {file.overlap for file in files}, DEFAULT_OVERLAP)
     own = _identity(identity, f"sibyl member {member[0]}")
     try:
         entry = MemberEntry(
-            identifier=member[0], endpoint=member[1], certificate=own.certificate.to_pem(), operator=operator
+            identifier=member[0], endpoint=member[1], certificate=own.certificate.to_pem(), operator=wishes.operator
         )
     except ValidationError as error:
         raise ConfigError(f"This member cannot be entered: {error.errors(include_url=False)[0]['msg']}.") from error
-    members = _merged([entry, *(m for file in files for m in file.members)])
+    everybody = _merged([entry, *(m for file in files for m in file.members)])
+    members = [m for m in everybody if m.identifier not in wishes.without]
+    if not members:
+        raise ConfigError("Nobody is left in the committee file.")
     file = CommitteeFile(name=names.pop(), epoch=epoch, overlap=overlap, quorum=quorum(len(members)), members=members)
     if len(members) > 1:
         file.roster()
@@ -99,9 +105,14 @@ def run_init(
     show_committee(console, committee, file)
 
 
-def _agreed(what: str, said: set[int], otherwise: int) -> int:
+def _agreed(what: str, wished: int | None, said: set[int], otherwise: int) -> int:
+    """A wish counts beside files of the same value, and above those that are merged into a new committee."""
+    if wished is not None:
+        return wished
     if len(said) > 1:
-        raise ConfigError(f"The committee files differ in their {what} ({', '.join(map(str, sorted(said)))}); agree.")
+        raise ConfigError(
+            f"The committee files differ in their {what} ({', '.join(map(str, sorted(said)))}); say which with --{what}."
+        )
     return said.pop() if said else otherwise
 
 

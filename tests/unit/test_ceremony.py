@@ -23,6 +23,7 @@ from oracle.app.ceremony import (
     CommitteeFile,
     FileCustody,
     KeygenPaths,
+    Wishes,
     address,
     load_committee,
     promote,
@@ -52,7 +53,7 @@ def init(root: Path, who: int, *, name: str | None = "test", merge: tuple[Path, 
     home = root / str(who)
     home.mkdir(exist_ok=True)
     endpoint = f"https://127.0.0.1:{port or 9000 + who}"
-    run_init(console(), home / "committee.toml", home / "id", (who, endpoint), name, list(merge))
+    run_init(console(), home / "committee.toml", home / "id", (who, endpoint), Wishes(name), list(merge))
     return home / "committee.toml"
 
 
@@ -101,7 +102,7 @@ def test_init__another_identity_for_a_number__is_refused(tmp_path: Path) -> None
 def test_init__one_identity_under_two_numbers__is_refused(tmp_path: Path) -> None:
     one = init(tmp_path, 1)
     with pytest.raises(ConfigError, match="stands for two members"):
-        run_init(console(), one, tmp_path / "1" / "id", (2, "https://127.0.0.1:9"), None, [])
+        run_init(console(), one, tmp_path / "1" / "id", (2, "https://127.0.0.1:9"), Wishes(), [])
 
 
 def test_init__moved_endpoint__is_refused(tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_init__other_or_no_name__is_refused(tmp_path: Path) -> None:
 )
 def test_init__bad_endpoint__is_refused(tmp_path: Path, endpoint: str) -> None:
     with pytest.raises(ConfigError):
-        run_init(console(), tmp_path / "c.toml", tmp_path / "id", (1, endpoint), "test", [])
+        run_init(console(), tmp_path / "c.toml", tmp_path / "id", (1, endpoint), Wishes("test"), [])
     assert not (tmp_path / "c.toml").exists()
 
 
