@@ -1,0 +1,53 @@
+"""The published run of ZF's frost-secp256k1 with identifiers that need more than seven, and more than eight, bits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bridges.frost import signing
+from bridges.frost.group import SecretScalar, identifier, scalar_to_bytes
+from bridges.frost.keygen import KeyShare, deal_secret
+
+VECTOR = json.loads((Path(__file__).parents[1] / "vectors" / "frost_zf_big_identifier.json").read_text())
+MESSAGE = bytes.fromhex(VECTOR["message"])
+
+
+@pytest.fixture(scope="module")
+def shares() -> tuple[KeyShare, ...]:
+    secret = SecretScalar(bytes.fromhex(VECTOR["group_secret_key"]))
+    coefficients = [SecretScalar(bytes.fromhex(c)) for c in VECTOR["share_polynomial_coefficients"]]
+    return deal_secret(secret, coefficients, VECTOR["config"]["max_participants"])
+
+
+def test_zf__polynomial__gives_the_published_shares(shares: tuple[KeyShare, ...]) -> None:
+    assert shares[0].public.group_public_key.to_bytes().hex() == VECTOR["group_public_key"]
+    for who, value in VECTOR["participant_shares"].items():
+        assert shares[int(who) - 1].signing_share.reveal().hex() == value
+
+
+def test_zf__randomness__gives_the_published_commitments_factors_shares_and_signature(
+    shares: tuple[KeyShare, ...],
+) -> None:
+    signers = VECTOR["signers"]
+    nonces = {
+        entry["identifier"]: signing.commit(
+            shares[entry["identifier"] - 1],
+            bytes.fromhex(entry["hiding_nonce_randomness"] + entry["binding_nonce_randomness"]),
+        )
+        for entry in signers
+    }
+    package = signing.prepare(shares[0].public, MESSAGE, [made.commitment for made in nonces.values()])
+    made = []
+    for entry in signers:
+        who = identifier(entry["identifier"])
+        commitment = package.commitment_of(who)
+        assert commitment.hiding.encoded.hex() == entry["hiding_nonce_commitment"]
+        assert commitment.binding.encoded.hex() == entry["binding_nonce_commitment"]
+        assert scalar_to_bytes(package.binding_factors[who]).hex() == entry["binding_factor"]
+        made.append(signing.sign(shares[who - 1], nonces[who], package))
+        assert scalar_to_bytes(made[-1].z).hex() == entry["sig_share"]
+        assert signing.verify_share(package, made[-1])
+    assert signing.aggregate(package, made).to_bytes().hex() == VECTOR["signature"]
