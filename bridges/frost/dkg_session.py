@@ -114,8 +114,12 @@ class Part(Protocol[R_co]):
         """The session's id."""
 
     @property
+    def collecting(self) -> Phase | None:
+        """The phase whose messages are awaited; None when it is over."""
+
+    @property
     def waiting_for(self) -> tuple[Identifier, ...]:
-        """Whose message of the present phase has not come."""
+        """Whose message of that phase has not come."""
 
     @property
     def provisional(self) -> KeyShare | None:
@@ -341,7 +345,9 @@ class Ceremony(Generic[R]):
                 self._notify()
             try:
                 async with asyncio.timeout(self._limits.step_seconds):
-                    await self._each(participant.waiting_for, partial(self._fetch, participant, phase))
+                    # A member that needs nothing of this phase is at the next one already.
+                    due = participant.waiting_for if participant.collecting is phase else ()
+                    await self._each(due, partial(self._fetch, participant, phase))
             except TimeoutError:
                 silent = participant.waiting_for
                 raise MemberSilent(_silence("fell silent", silent, self._limits.step_seconds), silent) from None

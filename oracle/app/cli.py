@@ -5,7 +5,6 @@ import json
 import logging
 import sys
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from oracle.app import journal_commands
+from oracle.app.committee_commands import add_commands
 from oracle.app.logs import configure_logs
 from oracle.errors import ConfigError, SibylError
 from oracle.protocol.errors import ProtocolError
@@ -43,7 +44,7 @@ app.add_typer(devnet_app, name="devnet")
 app.add_typer(model_app, name="model")
 journal_app = typer.Typer(help="A node's journal. The node must not be running.", no_args_is_help=True)
 app.add_typer(journal_app, name="journal")
-committee_app = typer.Typer(help="The key ceremony of a committee.", no_args_is_help=True)
+committee_app = typer.Typer(help="A committee's keys: made, handed on, renewed.", no_args_is_help=True)
 app.add_typer(committee_app, name="committee")
 
 WIDE = 132
@@ -178,92 +179,8 @@ def model_sample(
     console.print_json(json.dumps(rows[row].raw))
 
 
-@committee_app.command("init")
-def committee_init(
-    identity: Annotated[
-        Path, typer.Option(help="Directory of this member's certificate and key; made if it is not there.")
-    ],
-    identifier: Annotated[int, typer.Option(min=1, max=1000, help="This member's number.")],
-    endpoint: Annotated[str, typer.Option(help="Where the others reach it: https://host:port.")],
-    committee: Annotated[Path, typer.Option(help="The committee file, made or added to.")] = Path("committee.toml"),
-    name: Annotated[str | None, typer.Option(help="Name of the committee, for a new file.")] = None,
-    merge: Annotated[list[Path] | None, typer.Option(help="Another member's committee file; may be repeated.")] = None,
-) -> None:
-    """Make this member's identity, and write the file that names all members."""
-    from oracle.app.ceremony import run_init
-
-    run_init(console, committee, identity, (identifier, endpoint), name, merge or [])
-
-
-@committee_app.command("keygen")
-def committee_keygen(
-    identity: Annotated[Path, typer.Option(help="Directory of this member's certificate and key.")],
-    identifier: Annotated[int, typer.Option(min=1, max=1000, help="This member's number.")],
-    output: Annotated[Path, typer.Option(help="Where this member's key share is written; never overwritten.")],
-    listen: Annotated[str, typer.Option(help="host:port to listen on for the other members, such as 0.0.0.0:8900.")],
-    committee: Annotated[Path, typer.Option(help="The committee file.")] = Path("committee.toml"),
-    public: Annotated[Path, typer.Option(help="Where what is public of the key is written.")] = Path(
-        "committee-key.json"
-    ),
-    wait: Annotated[float, typer.Option(min=1, help="Seconds for all members to come.")] = 900.0,
-    step: Annotated[float, typer.Option(min=1, help="Seconds for each phase after that.")] = 60.0,
-    finish: Annotated[
-        Path | None, typer.Option(help="Finish an interrupted ceremony by the public file of a member that finished.")
-    ] = None,
-) -> None:
-    """Make the committee's key together with all other members, so that nobody ever holds it whole."""
-    from bridges.frost.dkg_session import CeremonyLimits
-    from oracle.app.ceremony import KeygenPaths, run_finish, run_keygen
-    from oracle.app.ceremony import address as parsed
-
-    _quiet_logs()
-    paths = KeygenPaths(committee, identity, output, public)
-    if finish is not None:
-        run_finish(console, paths, identifier, finish)
-        return
-    _run(run_keygen(console, paths, identifier, parsed(listen), CeremonyLimits(wait_seconds=wait, step_seconds=step)))
-
-
-JournalPath = Annotated[Path, typer.Argument(help="journal.sqlite in the node's data directory; the node is stopped.")]
-
-
-@journal_app.command("verify")
-def journal_verify(journal: JournalPath) -> None:
-    """Read a stopped node's whole journal and say whether anything is missing or changed."""
-    from oracle.app.journal_commands import verify
-
-    verify(journal, console)
-
-
-@journal_app.command("export")
-def journal_export(
-    journal: JournalPath,
-    output: Annotated[Path | None, typer.Option(help="File to write; standard output unless given.")] = None,
-) -> None:
-    """Write every message that a stopped node knows, with what became of it, as a line of JSON each."""
-    from oracle.app.journal_commands import export
-
-    if output is None:
-        export(journal, sys.stdout)
-        return
-    try:
-        with output.open("x") as file:
-            count = export(journal, file)
-    except OSError as error:
-        raise ConfigError(f"{output} cannot be written: {error.strerror}.") from error
-    console.print(f"{count:,} messages written to {output}.", highlight=False)
-
-
-@journal_app.command("compact")
-def journal_compact(
-    journal: JournalPath,
-    days: Annotated[float, typer.Option(min=0, help="Keep what was observed within so many days.")] = 30.0,
-) -> None:
-    """Forget messages that are delivered and final, or closed, for so many days. The chains remember them."""
-    from oracle.app.journal_commands import compact
-
-    messages, events = compact(journal, days, datetime.now(UTC))
-    console.print(f"{messages:,} messages forgotten, {events:,} events removed.", highlight=False)
+add_commands(committee_app, console)
+journal_commands.add_commands(journal_app, console)
 
 
 @app.command()

@@ -1,0 +1,136 @@
+"""`sibyl committee …`: the commands of the key ceremonies, of resharing and of rotation. What they do is elsewhere; this parses."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from oracle.app.logs import configure_logs
+
+Identity = Annotated[Path, typer.Option(help="Directory of this member's certificate and key.")]
+Number = Annotated[int, typer.Option(min=1, max=1000, help="This member's number.")]
+Listen = Annotated[str, typer.Option(help="host:port to listen on for the other members, such as 0.0.0.0:8900.")]
+Committee = Annotated[Path, typer.Option(help="The committee file.")]
+NewCommittee = Annotated[Path, typer.Option(help="The new committee's file.")]
+Public = Annotated[Path, typer.Option(help="Where what is public of the key is written.")]
+Wait = Annotated[float, typer.Option(min=1, help="Seconds for all members to come.")]
+Step = Annotated[float, typer.Option(min=1, help="Seconds for each phase after that.")]
+Output = Annotated[Path, typer.Option(help="Where this member's key share is written; never overwritten.")]
+Finish = Annotated[
+    Path | None, typer.Option(help="Finish an interrupted ceremony by the public file of a member that finished.")
+]
+
+
+def add_commands(app: typer.Typer, console: Console) -> None:
+    """Put the commands into `sibyl committee`."""
+    _add_init(app, console)
+    _add_keygen(app, console)
+    _add_reshare(app, console)
+
+
+def _quiet_run(work: Coroutine[Any, Any, None]) -> None:
+    configure_logs(json_lines=False, level=logging.ERROR)
+    asyncio.run(work)
+
+
+def _add_init(app: typer.Typer, console: Console) -> None:
+    @app.command("init")
+    def committee_init(
+        identity: Annotated[
+            Path, typer.Option(help="Directory of this member's certificate and key; made if it is not there.")
+        ],
+        identifier: Number,
+        endpoint: Annotated[str, typer.Option(help="Where the others reach it: https://host:port.")],
+        committee: Annotated[Path, typer.Option(help="The committee file, made or added to.")] = Path("committee.toml"),
+        name: Annotated[str | None, typer.Option(help="Name of the committee, for a new file.")] = None,
+        merge: Annotated[
+            list[Path] | None, typer.Option(help="Another member's committee file; may be repeated.")
+        ] = None,
+        without: Annotated[
+            list[int] | None, typer.Option(help="A member that is left out of the file; may be repeated.")
+        ] = None,
+        epoch: Annotated[
+            int | None,
+            typer.Option(min=1, help="Epoch of the key to make, for a new file: 1, or one more per rotation."),
+        ] = None,
+        overlap: Annotated[
+            int | None, typer.Option(min=0, help="Seconds that the key before it stays good, for a new file (86400).")
+        ] = None,
+        operator: Annotated[
+            int | None,
+            typer.Option(min=0, max=255, help="Number of who runs this member, if one operator runs several."),
+        ] = None,
+    ) -> None:
+        """Make this member's identity, and write the file that names all members."""
+        from oracle.app.ceremony import Wishes, run_init
+
+        wishes = Wishes(name, epoch, overlap, operator, tuple(without or ()))
+        run_init(console, committee, identity, (identifier, endpoint), wishes, merge or [])
+
+
+def _add_keygen(app: typer.Typer, console: Console) -> None:
+    @app.command("keygen")
+    def committee_keygen(
+        identity: Identity,
+        identifier: Number,
+        output: Output,
+        listen: Listen,
+        committee: Committee = Path("committee.toml"),
+        public: Public = Path("committee-key.json"),
+        wait: Wait = 900.0,
+        step: Step = 60.0,
+        finish: Finish = None,
+    ) -> None:
+        """Make the committee's key together with all other members, so that nobody ever holds it whole."""
+        from bridges.frost.dkg_session import CeremonyLimits
+        from oracle.app.ceremony import KeygenPaths, address, run_finish, run_keygen
+
+        paths = KeygenPaths(committee, identity, output, public)
+        if finish is not None:
+            run_finish(console, paths, identifier, finish)
+            return
+        limits = CeremonyLimits(wait_seconds=wait, step_seconds=step)
+        _quiet_run(run_keygen(console, paths, identifier, address(listen), limits))
+
+
+def _add_reshare(app: typer.Typer, console: Console) -> None:
+    @app.command("reshare")
+    def committee_reshare(
+        identity: Identity,
+        identifier: Number,
+        listen: Listen,
+        committee: NewCommittee,
+        old_committee: Annotated[Path, typer.Option(help="The old committee's file.")] = Path("committee.toml"),
+        old_key: Annotated[Path, typer.Option(help="Its public key file.")] = Path("committee-key.json"),
+        share: Annotated[Path | None, typer.Option(help="This member's share of the key, if it deals.")] = None,
+        passphrase_file: Annotated[Path | None, typer.Option(help="Passphrase of that share.")] = None,
+        passphrase_env: Annotated[str | None, typer.Option(help="Environment variable with it.")] = None,
+        without: Annotated[
+            list[int] | None,
+            typer.Option(help="An old member that cannot deal; the same for every operator; may be repeated."),
+        ] = None,
+        output: Output = Path("share-next.json"),
+        public: Public = Path("committee-key-next.json"),
+        wait: Wait = 900.0,
+        step: Step = 60.0,
+        finish: Finish = None,
+    ) -> None:
+        """Hand the key on to other members. The key stays, so old shares stay good: distrust takes `sibyl committee rotate`."""
+        from bridges.frost.dkg_session import CeremonyLimits
+        from bridges.frost.sealing import PassphraseSource
+        from oracle.app.ceremony import KeygenPaths, address, run_finish
+        from oracle.app.resharing import OldSide, run_reshare
+
+        paths = KeygenPaths(committee, identity, output, public)
+        if finish is not None:
+            run_finish(console, paths, identifier, finish)
+            return
+        old = OldSide(
+            old_committee, old_key, share, PassphraseSource(passphrase_file, passphrase_env), tuple(without or ())
+        )
+        limits = CeremonyLimits(wait_seconds=wait, step_seconds=step)
+        _quiet_run(run_reshare(console, paths, old, identifier, address(listen), limits))
