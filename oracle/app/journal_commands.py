@@ -1,70 +1,49 @@
-"""`sibyl journal`: looks at a node's journal while the node is stopped: whether it is whole, what it holds, and what is long over."""
+"""`sibyl journal …`: the commands on a stopped node's journal. What they do is in `journal_tools`; this parses."""
 
-import json
-from collections import Counter
-from datetime import datetime, timedelta
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Annotated
 
+import typer
 from rich.console import Console
-from rich.table import Table
 
 from oracle.errors import ConfigError
-from oracle.journal import Journal
-from oracle.node.status import describe
-from oracle.pipeline import Millis, Pipeline
+
+JournalPath = Annotated[Path, typer.Argument(help="journal.sqlite in the node's data directory; the node is stopped.")]
+Output = Annotated[Path | None, typer.Option(help="File to write; standard output unless given.")]
+Days = Annotated[float, typer.Option(min=0, help="Keep what was observed within so many days.")]
 
 
-def _open(path: Path) -> Journal:
-    if not path.is_file():
-        raise ConfigError(f"There is no journal {path}. Name the journal.sqlite in the node's data directory.")
-    return Journal(path)
+def add_commands(app: typer.Typer, console: Console) -> None:
+    """Put the commands on `sibyl journal`."""
 
+    @app.command("verify")
+    def journal_verify(journal: JournalPath) -> None:
+        """Read a stopped node's whole journal and say whether anything is missing or changed."""
+        from oracle.app.journal_tools import verify
 
-def _replayed(journal: Journal) -> tuple[Pipeline, Counter[str]]:
-    pipeline, kinds = Pipeline(), Counter[str]()
-    for event in journal.replay():
-        pipeline.apply(event)
-        kinds[type(event).__name__] += 1
-    return pipeline, kinds
+        verify(journal, console)
 
+    @app.command("export")
+    def journal_export(journal: JournalPath, output: Output = None) -> None:
+        """Write every message that a stopped node knows, with what became of it, as a line of JSON each."""
+        from oracle.app.journal_tools import export
 
-def verify(path: Path, console: Console) -> None:
-    """Replay the whole journal and say what it holds. Raises JournalError at the first thing that is wrong."""
-    journal = _open(path)
-    try:
-        pipeline, kinds = _replayed(journal)
-    finally:
-        journal.close()
-    table = Table("event", "count", box=None, header_style="bold")
-    for kind, count in kinds.items():
-        table.add_row(kind, f"{count:,}")
-    console.print(table)
-    stages = Counter(work.stage.value for work in pipeline.works())
-    told = ", ".join(f"{count:,} {stage}" for stage, count in stages.items()) or "none"
-    console.print(f"The journal is whole. Messages: {told}.", highlight=False)
+        if output is None:
+            export(journal, sys.stdout)
+            return
+        try:
+            with output.open("x") as file:
+                count = export(journal, file)
+        except OSError as error:
+            raise ConfigError(f"{output} cannot be written: {error.strerror}.") from error
+        console.print(f"{count:,} messages written to {output}.", highlight=False)
 
+    @app.command("compact")
+    def journal_compact(journal: JournalPath, days: Days = 30.0) -> None:
+        """Forget messages that are delivered and final, or closed, for so many days. The chains remember them."""
+        from oracle.app.journal_tools import compact
 
-def export(path: Path, output: TextIO) -> int:
-    """Write every message that the journal knows as one line of JSON, as a node's status port shows it; how many."""
-    journal = _open(path)
-    try:
-        pipeline, _ = _replayed(journal)
-    finally:
-        journal.close()
-    works = tuple(pipeline.works())
-    for work in works:
-        output.write(json.dumps(describe(work, None, {}) | {"lapsed": work.lapsed}, separators=(",", ":")) + "\n")
-    return len(works)
-
-
-def compact(path: Path, days: float, now: datetime) -> tuple[int, int]:
-    """Forget messages that are finished and were observed more than `days` ago; (messages, events) that went."""
-    moment = Millis(int((now - timedelta(days=days)).timestamp() * 1000))
-    journal = _open(path)
-    try:
-        pipeline, _ = _replayed(journal)
-        over = pipeline.finished_before(moment)
-        return len(over), journal.forget(over)
-    finally:
-        journal.close()
+        messages, events = compact(journal, days, datetime.now(UTC))
+        console.print(f"{messages:,} messages forgotten, {events:,} events removed.", highlight=False)

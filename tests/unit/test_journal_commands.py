@@ -11,7 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from oracle.app.cli import app
-from oracle.app.journal_commands import compact, export, verify
+from oracle.app.journal_tools import compact, export, verify
 from oracle.errors import ConfigError, JournalError
 from oracle.journal import Journal
 from oracle.pipeline import Confirmed, Lapsed, Millis, Observed
