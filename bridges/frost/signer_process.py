@@ -19,6 +19,7 @@ import socket
 import stat
 import struct
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -42,8 +43,9 @@ from bridges.frost.errors import (
 from bridges.frost.hardening import forbid_core_dumps
 from bridges.frost.keygen import KeyShare
 from bridges.frost.keystore import PublicShare
+from bridges.frost.rates import TokenBucket
 from bridges.frost.signer_ledger import Conflict, Ledger, LedgerError
-from bridges.frost.signer_rules import Rate, RuleRefused, Rules, SignerConfig, load_signer_config
+from bridges.frost.signer_rules import RuleRefused, Rules, SignerConfig, load_signer_config
 from bridges.frost.signer_service import SignerService
 from bridges.frost.signer_wire import (
     INSTANCE_BYTES,
@@ -294,7 +296,8 @@ async def serving(config: SignerConfig, limits: ServerLimits | None = None) -> A
     except BaseException:
         share.signing_share.wipe()
         raise
-    service = SignerService(share, Rules(config), ledger, Rate(config.sessions_per_second, config.burst))
+    rate = TokenBucket(config.sessions_per_second, config.burst, time.monotonic())
+    service = SignerService(share, Rules(config), ledger, rate)
     try:
         async with SignerServer(service, config.socket, limits):
             yield service

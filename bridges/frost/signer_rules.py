@@ -7,9 +7,8 @@ Does not know whether a message was really posted on its origin; that is what th
 
 from __future__ import annotations
 
-import time
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -175,21 +174,3 @@ class Rules:
         if message.destination not in self._destinations:
             raise RuleRefused("destination", f"This signer signs nothing for {endpoint_text(message.destination)}.")
         return Entry.of(message, body)
-
-
-class Rate:
-    """A token bucket."""
-
-    def __init__(self, per_second: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_second, self._burst, self._clock = per_second, burst, clock
-        self._left, self._at = float(burst), clock()
-
-    def take(self) -> bool:
-        """Whether one more may pass now."""
-        now = self._clock()
-        self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True

@@ -22,9 +22,10 @@ from bridges.frost.coordinator import CommitRequest, ShareRequest
 from bridges.frost.errors import Busy, FrostError, NonceSpent, NotAuthorised
 from bridges.frost.group import Identifier
 from bridges.frost.keygen import KeyShare
+from bridges.frost.rates import TokenBucket
 from bridges.frost.signer import Signer, SignerLimits
 from bridges.frost.signer_ledger import Conflict, Ledger, LedgerError
-from bridges.frost.signer_rules import Batch, Rate, RuleRefused, Rules
+from bridges.frost.signer_rules import Batch, RuleRefused, Rules
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -47,7 +48,7 @@ class SignerService:
         share: KeyShare,
         rules: Rules,
         ledger: Ledger,
-        rate: Rate,
+        rate: TokenBucket,
         *,
         limits: SignerLimits = LIMITS,
         clock: Callable[[], float] = time.monotonic,
@@ -74,7 +75,7 @@ class SignerService:
         """A commitment for a batch. Raises RuleRefused, Conflict, Busy, LedgerError, and as `Signer.answer_commit`."""
         with self._counted(coordinator):
             self._require_member(coordinator)
-            if not self._rate.take():
+            if self._rate.take(1.0, self._clock()) > 0:
                 raise Busy("This signer is asked for more sessions than its rate allows; ask again later.")
             batch = self._rules.approve(bodies)
             self._ledger.check(batch.entries)

@@ -105,11 +105,11 @@ def load_share(config: NodeConfig) -> KeyShare:
     finally:
         if passphrase is not None:
             passphrase.wipe()
-    _require_own(config, config.key_share, share)
+    require_own(config, config.key_share, share)
     return share
 
 
-def _require_own(config: NodeConfig, where: Path, share: PublicPart) -> None:
+def require_own(config: NodeConfig, where: Path, share: PublicPart) -> None:
     """Raises ConfigError unless the share is this member's, of the configuration's committee. `where` it was found."""
     if share.identifier != config.identifier:
         raise ConfigError(f"{where} is member {share.identifier}'s share, but this node is member {config.identifier}.")
@@ -146,7 +146,7 @@ async def open_signer(config: NodeConfig, authorise: Authorise, bodies: Bodies) 
         if not isinstance(path, Path):
             path = (await stack.enter_async_context(running_signer(config.signer_config))).socket
         remote = await stack.enter_async_context(remote_signer(SignerLink(path), authorise, bodies))
-        _require_own(config, path, remote.share)
+        require_own(config, path, remote.share)
         yield remote
 
 

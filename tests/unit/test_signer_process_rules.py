@@ -19,10 +19,10 @@ from bridges.frost.coordinator import SESSION_ID_BYTES, ShareReply, ShareRequest
 from bridges.frost.errors import Busy, KeystoreError, NonceSpent
 from bridges.frost.group import Identifier
 from bridges.frost.keygen import KeyShare, deal
+from bridges.frost.rates import TokenBucket
 from bridges.frost.session import SignerLimits
 from bridges.frost.signer_ledger import Conflict, Entry, Ledger, LedgerError
 from bridges.frost.signer_rules import (
-    Rate,
     RuleRefused,
     Rules,
     SignerConfig,
@@ -90,7 +90,7 @@ class Bench:
 def bench(directory: Path, *, limits: SignerLimits | None = None, **changes: object) -> Iterator[Bench]:
     settings, clock = config(directory, **changes), Clock()
     ledger = Ledger(settings.ledger, KEY)
-    rate = Rate(settings.sessions_per_second, settings.burst, clock)
+    rate = TokenBucket(settings.sessions_per_second, settings.burst, clock.now)
     share = KeyShare(SHARES[0].identifier, SHARES[0].signing_share.copy(), SHARES[0].public)
     service = SignerService(share, Rules(settings), ledger, rate, limits=limits or SignerLimits(), clock=clock)
     try:
