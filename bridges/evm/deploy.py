@@ -22,16 +22,23 @@ from oracle.protocol.message import encode_endpoint
 from oracle.protocol.types import Chain, Endpoint, Kind, ModelId
 
 Progress = Callable[[str], None]
+ACTIVATION_DELAY = 3 * 86_400
+"""Seconds: longer than a timelock's two days, so that a veto is in time."""
 _ZERO = "0x" + "00" * 20
 
 
 @dataclass(frozen=True, slots=True)
 class GroupKey:
-    """The committee's first group key: x and parity of the point, and its proof of possession R(33) ‖ z(32) (PROTOCOL.md §6)."""
+    """The committee's first group key: x and parity of the point, and its proof of possession R(33) ‖ z(32) (PROTOCOL.md §6).
+
+    `threshold` members sign; `operators` names for each member, in the order of identifiers, the operator who runs it.
+    """
 
     px: int
     parity: int
     proof_of_possession: bytes
+    threshold: int
+    operators: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +61,15 @@ class ModelRegistration:
 @dataclass(frozen=True, slots=True)
 class DeploymentPlan:
     """What to deploy. `payees` share the fees; `peers` are the trusted origins; `consumer_owner` may ask through the example consumer,
-    which is deployed for the first model."""
+    which is deployed for the first model. `activation_delay`: seconds between a new group key's arrival and its epoch's begin, in which
+    governance can veto it."""
 
     group_key: GroupKey
     payees: tuple[str, ...]
     models: tuple[ModelRegistration, ...] = ()
     peers: tuple[Endpoint, ...] = ()
     consumer_owner: str | None = None
+    activation_delay: int = ACTIVATION_DELAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,18 +157,22 @@ class _Deployment:
         if plan.consumer_owner is not None and not plan.models:
             raise ConfigError("The example consumer asks a model: name at least one.")
         await together(
-            self._create("Committee", owner),
+            self._create("Committee", owner, plan.activation_delay),
             self._create("ModelRegistry", owner),
             self._create("FeeSplitter", list(plan.payees)),
             *(self._verifier(model) for model in plan.models),
         )
         await together(
             self._create("Gateway", owner, self._at["Committee"]),
-            self._set_group_key(),
+            self._set_first_key(),
             *(self._register(model) for model in plan.models),
         )
         gateway = self._at["Gateway"]
-        hub = await self._create("OracleHub", owner, gateway, self._at["ModelRegistry"], self._at["FeeSplitter"])
+        await together(
+            self._create("OracleHub", owner, gateway, self._at["ModelRegistry"], self._at["FeeSplitter"]),
+            self._set("Committee", "setGateway", gateway),
+        )
+        hub = self._at["OracleHub"]
         await together(
             *(self._set("Gateway", "setHandler", k, hub) for k in (Kind.INFERENCE_REQUEST, Kind.INFERENCE_RESULT)),
             *(self._set("Gateway", "setPeer", encode_endpoint(peer), True) for peer in plan.peers),
@@ -194,10 +207,10 @@ class _Deployment:
         if model.verifier:
             await self._create_raw(_verifier_name(model), model.verifier)
 
-    async def _set_group_key(self) -> None:
+    async def _set_first_key(self) -> None:
         key = self._plan.group_key
         proof = split_signature(key.proof_of_possession)
-        await self._set("Committee", "setGroupKey", 1, key.px, key.parity, 0, proof)
+        await self._set("Committee", "setFirstKey", key.px, key.parity, key.threshold, key.operators, proof)
 
     async def _register(self, model: ModelRegistration) -> None:
         entry = (

@@ -24,6 +24,7 @@ from oracle.protocol.message import Message, encode_endpoint, origin_hash
 from oracle.protocol.types import Account, Chain, CommitteeEpoch, Endpoint, evm_account
 from tests.hacks.world import GROUP, EvmWorld
 from tests.support import solana_program as sp
+from tests.support.evm_chain import DELAY, OPERATORS
 from tests.support.schnorr import SchnorrKey
 from tests.support.solana_program import Bench, bent
 
@@ -67,7 +68,7 @@ async def test_hack_nomad_evm__the_zero_root_truly_signed__proves_no_message(evm
 @pytest.mark.devnet
 async def test_hack_nomad_evm__contracts_that_nobody_set_up__deliver_nothing(evm: EvmWorld) -> None:
     sender = evm.deployed.sender()
-    committee = (await sender.send(Call(None, creation_code("Committee", sender.address)))).contract
+    committee = (await sender.send(Call(None, creation_code("Committee", sender.address, DELAY)))).contract
     gateway = (await sender.send(Call(None, creation_code("Gateway", sender.address, committee)))).contract
     assert committee is not None
     assert gateway is not None
@@ -80,11 +81,11 @@ async def test_hack_nomad_evm__contracts_that_nobody_set_up__deliver_nothing(evm
     await evm.send(
         "Committee",
         committee,
-        "setGroupKey",
-        1,
+        "setFirstKey",
         GROUP.px,
         GROUP.parity,
-        0,
+        3,
+        OPERATORS,
         split_signature(GROUP.proof_of_possession()),
     )
     assert await fresh.refused(message, fresh.attest(message)) == "UnknownPeer"
@@ -132,13 +133,14 @@ async def test_hack_nomad_evm__key_of_zeros__cannot_be_registered(evm: EvmWorld)
     committee, proof = evm.deployed.deployment.committee, split_signature(GROUP.proof_of_possession(2))
     for px, parity, reason in ((0, 0, "InvalidGroupKey"), (GROUP.px, GROUP.parity, "InvalidProofOfPossession")):
         with pytest.raises(Rejected) as caught:
-            await evm.send("Committee", committee, "setGroupKey", 2, px, parity, 0, (0, 0, 0), by=0)
+            await evm.send("Committee", committee, "replaceKey", px, parity, 3, OPERATORS, 0, (0, 0, 0), by=0)
         assert caught.value.reason == reason
     with pytest.raises(Rejected) as caught:
-        await evm.send("Committee", committee, "setGroupKey", 0, GROUP.px, GROUP.parity, 0, proof, by=0)
+        await evm.send("Committee", committee, "setFirstKey", GROUP.px, GROUP.parity, 3, OPERATORS, proof, by=0)
     assert caught.value.reason == "EpochNotNext"
     snapshot = await evm.deployed.anvil.rpc("evm_snapshot")
-    await evm.send("Committee", committee, "setGroupKey", 2, GROUP.px, GROUP.parity, 0, proof, by=0)  # control
+    key = (GROUP.px, GROUP.parity, 3, OPERATORS, 0, proof)
+    await evm.send("Committee", committee, "replaceKey", *key, by=0)  # control
     await evm.deployed.anvil.rpc("evm_revert", snapshot)
 
 

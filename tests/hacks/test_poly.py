@@ -27,7 +27,7 @@ from oracle.protocol.types import Account, Kind, Policy, Sequence, Status, UnixS
 from tests.hacks.world import RECIPIENT, EvmWorld, privileged_accounts
 from tests.support import samples
 from tests.support import solana_program as sp
-from tests.support.evm_chain import RECEIVER, selector
+from tests.support.evm_chain import OPERATORS, RECEIVER, selector
 from tests.support.schnorr import SchnorrKey
 from tests.support.solana_program import Bench, bent
 
@@ -38,8 +38,13 @@ THIEF = SchnorrKey.seeded("poly thief")
 
 def set_keys() -> bytes:
     """Calldata that would make the thief the committee."""
+    return interface("Committee").encode("replaceKey", *thiefs_key())
+
+
+def thiefs_key() -> tuple[object, ...]:
+    """What `replaceKey` would need to make the thief the committee."""
     proof = split_signature(THIEF.proof_of_possession(2))
-    return interface("Committee").encode("setGroupKey", 2, THIEF.px, THIEF.parity, 1, proof)
+    return THIEF.px, THIEF.parity, 3, OPERATORS, 0, proof
 
 
 # ---- on EVM ----
@@ -60,7 +65,7 @@ async def test_hack_poly_evm__signed_message_to_a_privileged_contract__changes_n
     evm: EvmWorld, target: str, reason: str
 ) -> None:
     before, recipient = await evm.group_key(), account_of(getattr(evm.deployed.deployment, target))
-    for payload in (set_keys(), selector("setGroupKey(uint32,uint256,uint8,uint64,(uint256,uint256,uint256))"), b""):
+    for payload in (set_keys(), selector("proposeRotation(bytes)"), b""):
         message = evm.message(recipient=recipient, payload=payload)
         assert await evm.refused(message, evm.attest(message)) == reason
     assert await evm.group_key() == before
@@ -141,18 +146,15 @@ async def test_hack_poly_evm__the_gateway_owns_nothing_and_strangers_may_not__re
     for contract, address in (("Committee", at.committee), ("ModelRegistry", at.registry), ("OracleHub", at.hub)):
         owner = (await evm.view(contract, address, "owner"))[0]
         assert owner not in {str(one).lower() for one in (at.gateway, at.hub, at.committee, at.registry)}
-    proof = split_signature(THIEF.proof_of_possession(2))
     with pytest.raises(Rejected) as caught:
-        await evm.send("Committee", at.committee, "setGroupKey", 2, THIEF.px, THIEF.parity, 1, proof)
+        await evm.send("Committee", at.committee, "replaceKey", *thiefs_key())
     assert caught.value.reason == "OwnableUnauthorizedAccount"
     message = evm.message()
     with pytest.raises(Rejected) as caught:
         await evm.send("OracleHub", at.hub, "receiveMessage", message.digest, b"", message.payload)
     assert caught.value.reason == "OnlyGateway"
     snapshot = await evm.deployed.anvil.rpc("evm_snapshot")
-    await evm.send(
-        "Committee", at.committee, "setGroupKey", 2, THIEF.px, THIEF.parity, 1, proof, by=0
-    )  # control: the owner
+    await evm.send("Committee", at.committee, "replaceKey", *thiefs_key(), by=0)  # control: the owner
     assert (await evm.group_key())[0] == 2
     await evm.deployed.anvil.rpc("evm_revert", snapshot)
 

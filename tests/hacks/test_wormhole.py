@@ -27,6 +27,7 @@ from oracle.protocol.hashing import batch_signing_hash
 from oracle.protocol.types import Chain, CommitteeEpoch, Endpoint, evm_account
 from tests.hacks.world import GROUP, EvmWorld
 from tests.support import solana_program as sp
+from tests.support.evm_chain import DELAY, OPERATORS
 from tests.support.schnorr import SchnorrKey
 from tests.support.solana_program import Bench, bent
 
@@ -150,10 +151,10 @@ async def test_hack_wormhole_solana__sysvars_and_fake_sysvars__have_no_place(ben
 @pytest.mark.devnet
 async def test_hack_wormhole_evm__committee_contract_of_the_thief__is_asked_by_nobody(evm: EvmWorld) -> None:
     sender = evm.deployed.sender()
-    theirs = (await sender.send(Call(None, creation_code("Committee", sender.address)))).contract
+    theirs = (await sender.send(Call(None, creation_code("Committee", sender.address, DELAY)))).contract
     assert theirs is not None
     proof = split_signature(THIEF.proof_of_possession())
-    await evm.send("Committee", theirs, "setGroupKey", 1, THIEF.px, THIEF.parity, 0, proof)
+    await evm.send("Committee", theirs, "setFirstKey", THIEF.px, THIEF.parity, 3, OPERATORS, proof)
     message = evm.message()
     forged = evm.attest(message, key=THIEF)
     signed = batch_signing_hash([message.digest])
@@ -169,7 +170,7 @@ async def test_hack_wormhole_evm__committee_contract_of_the_thief__is_asked_by_n
 async def test_hack_wormhole_evm__gateway_that_believes_the_thiefs_committee__is_no_origin_here(evm: EvmWorld) -> None:
     """A whole bridge of his own, on this very chain: what it posts is from another origin, which no peer list holds."""
     sender = evm.deployed.sender()
-    theirs = (await sender.send(Call(None, creation_code("Committee", sender.address)))).contract
+    theirs = (await sender.send(Call(None, creation_code("Committee", sender.address, DELAY)))).contract
     gateway = (await sender.send(Call(None, creation_code("Gateway", sender.address, theirs)))).contract
     assert gateway is not None
     origin = Endpoint(evm.endpoint.chain, evm_account(bytes.fromhex(gateway[2:])))

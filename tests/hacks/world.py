@@ -95,9 +95,9 @@ class EvmWorld:
         return abi.decode(function, answer) if answer else ()
 
     async def group_key(self) -> tuple[int, object]:
-        """(current epoch, key of epoch 1): what a taken committee would show."""
+        """(newest epoch, key of epoch 1): what a taken committee would show."""
         committee = self.deployed.deployment.committee
-        epoch = (await self.view("Committee", committee, "currentEpoch"))[0]
+        epoch = (await self.view("Committee", committee, "newestEpoch"))[0]
         assert isinstance(epoch, int)
         return epoch, (await self.view("Committee", committee, "groupKey", 1))[0]
 

@@ -20,6 +20,7 @@ from oracle.protocol.message import InferenceRequest, Message, Outcome, Remote, 
 from oracle.protocol.types import Chain, Endpoint, Kind, ModelId, Policy, Status, UnixSeconds, evm_account
 from tests.support import samples
 from tests.support.evm_chain import (
+    OPERATORS,
     PRICE,
     PROOF,
     QUICK,
@@ -344,7 +345,7 @@ async def test_answer_for_a_foreign_request__reaches_a_trusting_consumer_only(co
 
 async def test_deploy__wrong_proof_of_possession__is_refused_in_words(chain: Anvil) -> None:
     key = SchnorrKey.seeded("group")
-    rogue = GroupKey(key.px, key.parity, SchnorrKey.seeded("rogue").proof_of_possession())
+    rogue = GroupKey(key.px, key.parity, SchnorrKey.seeded("rogue").proof_of_possession(), 3, OPERATORS)
     async with chain.client() as client:
         with pytest.raises(Rejected, match="did not sign its own registration"):
             await deploy(Sender(client, chain.account(0), QUICK), replace(plan(chain, key), group_key=rogue))

@@ -32,7 +32,7 @@ from oracle.protocol.types import (
     evm_account,
 )
 from tests.support import samples
-from tests.support.evm_chain import QUICK, RECEIVER, Anvil, anvil
+from tests.support.evm_chain import OPERATORS, QUICK, RECEIVER, Anvil, anvil
 from tests.support.schnorr import SchnorrKey
 
 pytestmark = [pytest.mark.devnet, pytest.mark.asyncio(loop_scope="module")]
@@ -104,7 +104,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     )
     async with anvil(tmp_path_factory.mktemp("anvil")) as chain, chain.client() as client:
         plan = DeploymentPlan(
-            GroupKey(key.px, key.parity, key.proof_of_possession()),
+            GroupKey(key.px, key.parity, key.proof_of_possession(), 3, OPERATORS),
             tuple(account.address for account in chain.chain.accounts[4:8]),
             (registration,),
             (samples.SOLANA, EVM_PEER),

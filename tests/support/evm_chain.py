@@ -28,6 +28,10 @@ QUICK = FeePolicy(poll=0.01, poll_max=0.1, bump_after=1.0, deadline=10.0)
 RETRIES = RetryPolicy(attempts=2, deadline=10.0, wait=0.01, wait_max=0.05, jitter=0.01)
 PROOF = b"\x07" * 64
 PRICE = 10**15
+OPERATORS = bytes(range(4))
+"""Four members of four operators."""
+DELAY = 600
+"""Seconds between a new group key and its epoch's begin."""
 
 
 def selector(signature: str) -> bytes:
@@ -140,11 +144,12 @@ def plan(anvil_: Anvil, key: SchnorrKey, *, steps: int = 3) -> DeploymentPlan:
     )
     payees = tuple(account.address for account in anvil_.chain.accounts[4:8])
     return DeploymentPlan(
-        GroupKey(key.px, key.parity, key.proof_of_possession()),
+        GroupKey(key.px, key.parity, key.proof_of_possession(), 3, OPERATORS),
         payees,
         (model,),
         (samples.SOLANA,),
         consumer_owner=anvil_.account(2).address,
+        activation_delay=DELAY,
     )
 
 

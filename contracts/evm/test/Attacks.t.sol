@@ -9,7 +9,6 @@ import {IOracleHub} from "../src/interfaces/IOracleHub.sol";
 import {Bodies} from "./support/Bodies.sol";
 import {FalseVerifier, SilentVerifier, TwoVerifier, Villain} from "./support/Consumers.sol";
 import {SibylTest} from "./support/SibylTest.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
 /// @title Attacks that emptied bridges, and their kin, tried on Sibyl
 /// @dev Each test first shows that the honest message works, or ends by showing it, so that a refusal is for the attack's own reason.
@@ -404,7 +403,7 @@ contract AttacksTest is SibylTest {
             abi.encodeWithSelector(
                 IGateway.RecipientReverted.selector,
                 Bodies.digest(body),
-                abi.encodeWithSelector(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector)
+                abi.encodeWithSelector(IGateway.ReentrantDelivery.selector)
             )
         );
     }

@@ -80,7 +80,7 @@ contract GatewayTest is SibylTest {
     }
 
     function test_post__not_the_handler_or_not_its_kind__refused() public {
-        uint8[5] memory kinds = [0, MESSAGE, REQUEST, RESULT, 4];
+        uint8[7] memory kinds = [0, MESSAGE, REQUEST, RESULT, NON_DELIVERY, ROTATION, 6];
         for (uint256 i = 0; i < kinds.length; ++i) {
             vm.expectRevert(abi.encodeWithSelector(IGateway.NotHandler.selector, kinds[i], address(this)));
             gateway.post(kinds[i], 0, 0, "");
@@ -254,10 +254,28 @@ contract GatewayTest is SibylTest {
         vm.expectRevert(refused);
         gateway.setHandler(RESULT, alice);
         vm.expectRevert(refused);
+        gateway.setGuardian(alice);
+        vm.expectRevert(abi.encodeWithSelector(IGateway.NotGuardian.selector, alice));
         gateway.pause();
         vm.expectRevert(refused);
         gateway.unpause();
         vm.stopPrank();
+    }
+
+    function test_guardian__pauses__only_the_owner_unpauses() public {
+        vm.expectEmit(true, true, true, true, address(gateway));
+        emit IGateway.GuardianSet(alice);
+        gateway.setGuardian(alice);
+        vm.startPrank(alice);
+        gateway.pause();
+        vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, alice));
+        gateway.unpause();
+        vm.stopPrank();
+        gateway.unpause();
+        gateway.setGuardian(address(0));
+        vm.prank(alice);
+        vm.expectRevert(abi.encodeWithSelector(IGateway.NotGuardian.selector, alice));
+        gateway.pause();
     }
 
     function test_setPeer__malformed_origin__refused() public {
@@ -286,7 +304,7 @@ contract GatewayTest is SibylTest {
     }
 
     function test_setHandler__kind_of_users__refused() public {
-        uint8[3] memory kinds = [0, MESSAGE, 4];
+        uint8[5] memory kinds = [0, MESSAGE, NON_DELIVERY, ROTATION, 6];
         for (uint256 i = 0; i < kinds.length; ++i) {
             vm.expectRevert(abi.encodeWithSelector(IMessageErrors.WrongKind.selector, kinds[i]));
             gateway.setHandler(kinds[i], alice);

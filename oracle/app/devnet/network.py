@@ -57,6 +57,8 @@ DEPLOYER, FIRST_NODE, USER, STRANGER = 0, 1, 7, 8
 """Places in the list of funded EVM accounts."""
 
 PRICE_WEI = 10**15
+ACTIVATION_DELAY = 5
+"""Seconds between a new group key and its epoch's begin; days in production."""
 PRICE_LAMPORTS = 5_000_000
 GOVERNANCE_SECONDS = 2
 """Between an act of governance on Solana (a new group key, a change at the token bridge) and its effect. Production takes days."""
@@ -253,11 +255,18 @@ async def _deploy_evm(
         proof_length=model.proof_length,
     )
     plan = DeploymentPlan(
-        group_key=GroupKey(int.from_bytes(committee.group_key_x), committee.parity, committee.proof_of_possession),
+        group_key=GroupKey(
+            int.from_bytes(committee.group_key_x),
+            committee.parity,
+            committee.proof_of_possession,
+            quorum(nodes),
+            bytes(range(nodes)),
+        ),
         payees=tuple(account.address for account in chain.accounts[FIRST_NODE : FIRST_NODE + nodes]),
         models=(registration,),
         peers=(peer,),
         consumer_owner=chain.accounts[USER].address,
+        activation_delay=ACTIVATION_DELAY,
     )
     async with EvmClient(chain.rpc_url, chain.chain_id) as client:
         return await deploy(Sender(client, EvmAccount(chain.accounts[DEPLOYER].private_key)), plan)

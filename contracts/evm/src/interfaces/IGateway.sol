@@ -28,6 +28,7 @@ interface IGateway is IERC7786GatewaySource {
     event DeliveryFailed(bytes32 indexed digest, bytes reason);
     event PeerSet(bytes32 indexed originHash, bytes origin, bool trusted);
     event HandlerSet(uint8 indexed kind, address indexed handler);
+    event GuardianSet(address indexed guardian);
 
     /// @notice `deliver` was called with nothing to deliver.
     error EmptyBatch();
@@ -53,9 +54,21 @@ interface IGateway is IERC7786GatewaySource {
     error InvalidInteroperableAddress(bytes recipient);
     /// @notice The recipient's chain has no registered peer.
     error NoPeerForChain(uint16 chainType, bytes32 chainReference);
+    /// @notice The attribute is not its selector and one word that holds its value.
+    error InvalidAttribute(bytes attribute);
+    /// @notice An attribute may be given once.
+    error DuplicateAttribute(bytes4 selector);
+    /// @notice A message's expiry lies after the present.
+    error ExpiryPassed(uint64 expiry);
+    /// @notice Who sends a message with an expiry is told when it was not delivered, and so must be a contract.
+    error SenderWithoutCode(address sender);
+    /// @notice A recipient called `deliver` from within its delivery.
+    error ReentrantDelivery();
+    /// @notice Only the guardian or the owner may pause.
+    error NotGuardian(address caller);
 
     /// @notice Posts a message of a kind that the caller handles; its destination is this gateway, its recipient the caller.
-    /// @param kind a kind registered for the caller; never KIND_MESSAGE nor a kind that the committee posts
+    /// @param kind a kind registered for the caller: KIND_INFERENCE_REQUEST or KIND_ROTATION
     /// @param sender account on whose behalf the handler posts, left-padded
     /// @param expiry last Unix second of delivery; 0: none
     function post(uint8 kind, bytes32 sender, uint64 expiry, bytes calldata payload)
@@ -65,8 +78,15 @@ interface IGateway is IERC7786GatewaySource {
     /// @notice Delivers messages of one signed batch, in the order given.
     /// @dev Invalid bodies, branches and signatures revert. A replay is skipped, and a recipient that reverts leaves its message
     /// undelivered; when no message at all was delivered, the call reverts: with {RecipientReverted} if a
-    /// recipient did, else with {AlreadyDelivered}.
+    /// recipient did, else with {AlreadyDelivered}. A KIND_NON_DELIVERY goes to `INonDeliveryRecipient.receiveNonDelivery`, everything
+    /// else to `IERC7786Recipient.receiveMessage`.
     function deliver(Attestation calldata attestation, Delivery[] calldata deliveries) external;
+
+    /// @notice Who called {deliver}, during it; zero otherwise. Recipients pay the fee of a message to this account.
+    function relayer() external view returns (address);
+
+    /// @notice Epoch whose signature {deliver} was called with, during it; zero otherwise.
+    function attestedEpoch() external view returns (uint32);
 
     /// @notice Whether (origin, sequence) was delivered here.
     function delivered(bytes32 originHash, uint64 sequence) external view returns (bool);
@@ -75,10 +95,17 @@ interface IGateway is IERC7786GatewaySource {
     /// @param origin chain type (2 bytes), chain reference (32), gateway (32), as in a body
     function setPeer(bytes calldata origin, bool trusted) external;
 
-    /// @notice Sets who posts and receives a kind (owner only). Whoever was a handler once never receives a KIND_MESSAGE.
+    /// @notice Sets who posts and receives a kind (owner only). Whoever was a handler once never receives a KIND_MESSAGE. The committee is
+    /// the handler of KIND_ROTATION, for good.
     function setHandler(uint8 kind, address handler_) external;
 
+    /// @notice Sets who may pause beside the owner (owner only); zero: nobody.
+    function setGuardian(address guardian_) external;
+
+    /// @notice Stops posting and delivering (guardian or owner).
     function pause() external;
+
+    /// @notice Ends a pause (owner only).
     function unpause() external;
 
     function committee() external view returns (ICommittee);
@@ -90,6 +117,8 @@ interface IGateway is IERC7786GatewaySource {
     function peerGateway(uint16 chainType, bytes32 chainReference) external view returns (bytes32);
 
     function handler(uint8 kind) external view returns (address);
+
+    function guardian() external view returns (address);
 
     /// @notice Sequence of the next post, from 1.
     function nextSequence() external view returns (uint64);

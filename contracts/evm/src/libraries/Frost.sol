@@ -17,6 +17,19 @@ library Frost {
         return px != 0 && px < N && parity < 2;
     }
 
+    /// @notice y of a point in SEC1's compressed form; 0, which is no point's, when there is none. {isValid} checks the point again.
+    /// @param sign 2 for an even y, 3 for an odd one
+    function decompress(uint8 sign, uint256 x) internal view returns (uint256 y) {
+        if ((sign != 2 && sign != 3) || x >= P) return 0;
+        uint256 square = addmod(mulmod(mulmod(x, x, P), x, P), 7, P);
+        // P is 3 mod 4, so a square's root is its (P + 1) / 4th power. The precompile fails only when it lacks gas.
+        (bool done, bytes memory root) = address(0x05).staticcall(abi.encode(32, 32, 32, square, (P + 1) / 4, P));
+        if (!done || root.length != 32) return 0;
+        y = uint256(bytes32(root));
+        if (mulmod(y, y, P) != square) return 0;
+        if (y & 1 != sign & 1) y = P - y;
+    }
+
     /// @notice Whether (rx, ry, z) is a signature over `message`. The key must have passed {isGroupKey}.
     /// @dev e is H2 of RFC 9591 section 6.5: hash_to_field (RFC 9380, expand_message_xmd with SHA-256, L = 48) of R ‖ P ‖ message.
     /// R must be on the curve: e depends on x and on the parity of y alone, so with free values of y a collision of two addresses

@@ -25,17 +25,22 @@ library MessageBody {
 
     /// @notice Reverts with an {IMessageErrors} error unless every field of the header is valid and the length is exact.
     function check(bytes calldata body) internal pure {
+        checkArrived(body);
+        uint256 destinationType = destinationChainType(body);
+        Read.checkChain(destinationType, destinationChainReference(body));
+        Read.checkAccounts(destinationType, destinationGateway(body), recipient(body));
+    }
+
+    /// @notice {check} but for the destination and the recipient: for whoever compares them with itself.
+    function checkArrived(bytes calldata body) internal pure {
         if (body.length < C.BODY_SIZE) revert IMessageErrors.WrongLength(C.BODY_SIZE, body.length);
         uint256 head = Read.uintAt(body, C.BODY_VERSION_OFFSET, 1);
         if (head != C.PROTOCOL_VERSION) revert IMessageErrors.UnsupportedVersion(uint8(head));
         uint8 kind_ = kind(body);
-        if (kind_ < C.KIND_MESSAGE || kind_ > C.KIND_INFERENCE_RESULT) revert IMessageErrors.UnknownKind(kind_);
+        if (kind_ < C.KIND_MESSAGE || kind_ > C.KIND_ROTATION) revert IMessageErrors.UnknownKind(kind_);
         uint256 originType = originChainType(body);
         Read.checkChain(originType, originChainReference(body));
         Read.checkAccounts(originType, originGateway(body), sender(body));
-        uint256 destinationType = destinationChainType(body);
-        Read.checkChain(destinationType, destinationChainReference(body));
-        Read.checkAccounts(destinationType, destinationGateway(body), recipient(body));
         if (sequence(body) == 0) revert IMessageErrors.InvalidSequence();
         uint256 size = Read.uintAt(body, C.BODY_PAYLOAD_SIZE_OFFSET, 2);
         if (size > C.MAX_PAYLOAD_SIZE) revert IMessageErrors.PayloadTooLarge(size);

@@ -22,6 +22,8 @@ abstract contract SibylTest {
     uint8 internal constant MESSAGE = 1;
     uint8 internal constant REQUEST = 2;
     uint8 internal constant RESULT = 3;
+    uint8 internal constant NON_DELIVERY = 4;
+    uint8 internal constant ROTATION = 5;
     uint8 internal constant ATTESTED = 1;
     uint8 internal constant PROVEN = 2;
     uint8 internal constant BOTH = 3;
@@ -41,6 +43,10 @@ abstract contract SibylTest {
     uint128 internal constant PRICE = 1000;
     uint64 internal constant START = 1_800_000_000;
     uint64 internal constant DEADLINE = START + 600;
+    /// @dev Seconds between a new group key and its epoch's begin.
+    uint32 internal constant DELAY = 3600;
+    /// @dev Four members of four operators, of whom three sign.
+    bytes internal constant OPERATORS = hex"00010203";
     uint256 internal constant SECRET = uint256(keccak256("the group secret")) % N;
 
     Committee internal committee;
@@ -59,11 +65,12 @@ abstract contract SibylTest {
     function setUp() public virtual {
         vm.chainId(31337);
         vm.warp(START);
-        committee = new Committee(address(this));
+        committee = new Committee(address(this), DELAY);
         gateway = new Gateway(address(this), committee);
+        committee.setGateway(gateway);
         registry = new ModelRegistry(address(this));
         hub = new OracleHub(address(this), gateway, registry, treasury);
-        setKey(1, SECRET, 0);
+        setFirstKey(committee, SECRET);
         gateway.setHandler(REQUEST, address(hub));
         gateway.setHandler(RESULT, address(hub));
         gateway.setPeer(Bodies.origin(EIP155, PEER_CHAIN, PEER_GATEWAY), true);
@@ -75,9 +82,15 @@ abstract contract SibylTest {
 
     // ---- the committee
 
-    function setKey(uint32 epoch, uint256 secret, uint64 previousValidUntil) internal {
+    function setFirstKey(ICommittee committee_, uint256 secret) internal {
         (uint256 px, uint8 parity) = publicKey(secret);
-        committee.setGroupKey(epoch, px, parity, previousValidUntil, possession(epoch, secret));
+        committee_.setFirstKey(px, parity, 3, OPERATORS, possession(1, secret));
+    }
+
+    /// @dev The owner's next key; its epoch begins after {DELAY}.
+    function replaceKey(uint32 epoch, uint256 secret, uint32 overlap) internal {
+        (uint256 px, uint8 parity) = publicKey(secret);
+        committee.replaceKey(px, parity, 3, OPERATORS, overlap, possession(epoch, secret));
     }
 
     function possession(uint32 epoch, uint256 secret) internal returns (ICommittee.Signature memory proof) {
