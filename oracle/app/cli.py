@@ -184,6 +184,22 @@ journal_commands.add_commands(journal_app, console)
 
 
 @app.command()
+def status(
+    nodes: Annotated[
+        list[str] | None, typer.Argument(help="Status ports, such as http://127.0.0.1:7101; the devnet's unless given.")
+    ] = None,
+    once: Annotated[bool, typer.Option(help="Look once; exit status 1 when a node is not well.")] = False,
+) -> None:
+    """Show how nodes are: chains, messages, alarms. Live on a terminal, until Ctrl-C."""
+    from oracle.app.devnet.file import load
+    from oracle.app.status_view import run_status
+
+    urls = nodes or [node.status_url for node in load().nodes]
+    if not _run(run_status(console, urls, once or not console.is_terminal)):
+        raise typer.Exit(1)
+
+
+@app.command()
 def request(
     input_file: Annotated[
         Path,
