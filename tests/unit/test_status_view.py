@@ -43,7 +43,7 @@ async def test_status__nodes_that_are_well__are_shown_with_chains_and_messages(n
     nodes = [await started(network, number) for number in (1, 2, 3, 4)]
     message = plain_message()
     network.evm.append(message)
-    await network.until(lambda: network.delivered(network.solana, message))
+    await network.until(lambda: all(node.pipeline.work(message.digest) is not None for node in nodes))
     await network.until(lambda: network.everyone_finished((1, 2, 3, 4)), 30)
     text, well = await shown(*(application(node) for node in nodes))
     assert well
