@@ -27,6 +27,7 @@ from oracle.pipeline import (
     Lapsed,
     Millis,
     Observed,
+    Outdated,
     Proved,
     Vanished,
 )
@@ -77,6 +78,8 @@ def _encode(event: Event) -> _Row:
         case Attested(attestation=attestation):
             row |= {"epoch": attestation.epoch, "signature": attestation.signature.hex()}
             row["digests"] = [digest.hex() for digest in attestation.digests]
+        case Outdated(epoch=epoch):
+            row["epoch"] = epoch
         case Delivered(digest=digest) | Confirmed(digest=digest) | Vanished(digest=digest):
             row["digest"] = digest.hex()
         case Expired() | Approved() | Lapsed():
@@ -99,6 +102,7 @@ _DECODERS: Final[dict[str, Callable[[Digest, Millis, _Row], Event]]] = {
     ),
     "Proved": lambda work, at, row: Proved(work, bytes.fromhex(row["proof"]), row["prover"], at),
     "Attested": lambda work, at, row: Attested(work, _attestation(row), at),
+    "Outdated": lambda work, at, row: Outdated(work, CommitteeEpoch(row["epoch"]), at),
     "Delivered": lambda work, at, row: Delivered(work, _digest(row), at),
     "Confirmed": lambda work, at, row: Confirmed(work, _digest(row), at),
     "Vanished": lambda work, at, row: Vanished(work, _digest(row), at),

@@ -32,7 +32,7 @@ from oracle.protocol.message import (
     rotation_messages,
 )
 from oracle.protocol.quorum import duty_order
-from oracle.protocol.types import Digest, Endpoint, Kind, Policy, Status
+from oracle.protocol.types import CommitteeEpoch, Digest, Endpoint, Kind, Policy, Status
 
 Millis = NewType("Millis", int)
 """Milliseconds since 1970 on this node's clock."""
@@ -149,7 +149,18 @@ class Lapsed:
     at: Millis
 
 
-Event = Observed | Inferred | Proved | Approved | Attested | Delivered | Confirmed | Vanished | Lapsed | Expired
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """The committee epoch of the work's signature is not accepted any more (or not yet) where it still has to go: it is signed again."""
+
+    work_id: Digest
+    epoch: CommitteeEpoch
+    at: Millis
+
+
+Event = (
+    Observed | Inferred | Proved | Approved | Attested | Outdated | Delivered | Confirmed | Vanished | Lapsed | Expired
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +237,8 @@ def advance(work: Work | None, event: Event) -> Work:
             return _proved(work, event)
         case Attested():
             return _attested(work, event)
+        case Outdated():
+            return _outdated(work, event)
         case Delivered(digest=digest):
             _check_deliverable(work, digest)
             if digest in work.delivered:
@@ -309,6 +322,13 @@ def _attested(work: Work, event: Attested) -> Work:
     if work.attestation is not None:
         return work
     return replace(work, attestation=event.attestation, attested_at=event.at)
+
+
+def _outdated(work: Work, event: Outdated) -> Work:
+    if work.attestation is None or work.attestation.epoch != event.epoch:
+        return work
+    # The members' patience with one another begins anew, or all would ask for signatures at once.
+    return replace(work, attestation=None, attested_at=None, ready_at=event.at)
 
 
 def _vanished(work: Work, digest: Digest) -> Work:

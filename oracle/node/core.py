@@ -26,7 +26,7 @@ from oracle.pipeline import Check, Effect, Event, Member, Millis, Observed, Pipe
 from oracle.ports import ChainReader, ChainSubmitter, Cursor, Peers, Prover, Receipt, SigningCommittee
 from oracle.protocol.errors import ProtocolError
 from oracle.protocol.message import Message, Outcome
-from oracle.protocol.types import Digest, Endpoint
+from oracle.protocol.types import CommitteeEpoch, Digest, Endpoint
 
 T = TypeVar("T")
 log = structlog.get_logger("sibyl.node")
@@ -66,6 +66,10 @@ async def _approves_nothing(rotation: Message) -> bool:
     return False
 
 
+def _any_epoch(destination: Endpoint) -> frozenset[CommitteeEpoch] | None:
+    return None
+
+
 def _no_objection(message: Message) -> str | None:
     return None
 
@@ -83,6 +87,8 @@ class Ports:
     peers: Peers
     approves: Callable[[Message], Awaitable[bool]] = field(default=_approves_nothing)
     """Whether the operator holds the very key that a rotation brings."""
+    accepted: Callable[[Endpoint], frozenset[CommitteeEpoch] | None] = field(default=_any_epoch)
+    """The committee epochs whose signatures a destination takes, by a final state of it; None when that is not known."""
     objection: Callable[[Message], str | None] = field(default=_no_objection)
     """Why a message, as it was posted, must not be signed now; None when nothing speaks against it. Asked before each signature share."""
     alarms: Callable[[], tuple[str, ...]] = field(default=tuple)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from oracle.errors import ChainError, NotAuthorised, ProofError, SigningError
+from oracle.node.epochs import may_submit
 from oracle.node.gossip import (
     TOPIC_ATTESTATION,
     TOPIC_PROOF,
@@ -149,6 +150,8 @@ class Duties:
 
     async def _submit(self, work: Work, digest: Digest) -> bool:
         node, message = self._node, work.deliverables[digest]
+        if not await may_submit(node, work, digest):
+            return False
         submitter = node.ports.submitters[message.destination]
         receipt = await submitter.submit(await self.submission(work, digest))
         if receipt is not None:

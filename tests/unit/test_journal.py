@@ -18,6 +18,7 @@ from oracle.pipeline import (
     Lapsed,
     Millis,
     Observed,
+    Outdated,
     Pipeline,
     Proved,
     Vanished,
@@ -43,6 +44,7 @@ def history() -> tuple[Event, ...]:
     work = pipeline.work(request.digest)
     assert work is not None
     signed = GroupAttestation(CommitteeEpoch(1), b"s" * 65, work.to_sign)
+    events += [Attested(request.digest, signed, Millis(4)), Outdated(request.digest, signed.epoch, Millis(4))]
     events.append(Attested(request.digest, signed, Millis(4)))
     for digest in work.deliverables:
         events += [Delivered(request.digest, digest, Millis(5)), Vanished(request.digest, digest, Millis(5))]
