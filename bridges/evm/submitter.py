@@ -1,8 +1,9 @@
 """Delivers signed messages and proven answers to one gateway and its hub (`ChainSubmitter`).
 
 Guarantees: a message that is there already is not sent again, and one that a rival delivers at the same time counts as delivered, judged by
-the contracts' state and never by an error's text; the transaction is one that the contracts accept in a simulation first. It does not
-check signatures or proofs itself: the contracts do, and refuse.
+the contracts' state and never by an error's text; the transaction is one that the contracts accept in a simulation first. A message is said to have
+lapsed only by one final block, whose clock is past the expiry and whose state does not hold the delivery. It does not check signatures or
+proofs itself: the contracts do, and refuse.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from web3.types import BlockIdentifier
 
 from bridges.evm.abi import address_of, interface
 from bridges.evm.client import EvmClient
+from bridges.evm.finality import ask_at, final_header
 from bridges.evm.points import split_signature
 from bridges.evm.sender import Call, Sender
 from oracle.errors import ConfigError, DecodeError, EncodeError, Rejected, Transient
@@ -86,6 +88,22 @@ class EvmSubmitter:
         if final is not None and await self._delivered(message, final):
             return DeliveryState.FINAL
         return DeliveryState.INCLUDED
+
+    async def lapsed(self, message: Message) -> bool:
+        """Whether the gateway can never take `message` any more, though it has not taken it. False whenever that is not sure.
+
+        Blocks' clocks never go back, and the gateway takes nothing after its expiry: what one final block past the expiry does not hold,
+        no later one will. Raises Transient.
+        """
+        if not message.expiry or message.destination != self._destination:
+            return False
+        block = await final_header(self._client, self._finality)
+        if block is None or block.timestamp <= message.expiry:
+            return False
+        data = self._gateway_abi.encode("delivered", origin_hash(message.origin), message.sequence)
+        answer = (await ask_at(self._client, block, self._gateway, data)).answers[0]
+        # Without an answer the gateway did not exist at that block.
+        return bool(answer) and not self._decode("Gateway", "delivered", answer)[0]
 
     # ---- state ----
 
