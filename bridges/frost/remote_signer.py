@@ -1,7 +1,7 @@
 """The node's side of a signer process: the same two rounds as `signer.Signer`, with share and nonces elsewhere.
 
 Guarantees: the node's own `authorise` decides in both rounds, as in the process; only then are the bodies that it means handed to
-the signer, and only if they hash to what the node would sign; every wait is bounded; a signer that is gone is `SignerUnavailable`,
+the signer, which must make of them what the node would sign; every wait is bounded; a signer that is gone is `SignerUnavailable`,
 which blames nobody and may be tried again. Nothing here can be turned into a share without the other process's own yes.
 Does not hold a secret, and does not start the process: `signer_supervisor`.
 """
@@ -42,6 +42,7 @@ from bridges.frost.signer_wire import (
     MAX_FRAME,
     MAX_REPLY,
     BatchRequest,
+    CommitReply,
     Operation,
     PublicReply,
     Reply,
@@ -52,11 +53,9 @@ from bridges.frost.signer_wire import (
     frame_length,
     open_frame,
 )
-from bridges.frost.signing import MESSAGE_BYTES, NonceCommitment
+from bridges.frost.signing import MESSAGE_BYTES
 from bridges.frost.transport import PeerServer
 from oracle.errors import ConfigError
-from oracle.protocol.errors import EncodeError
-from oracle.protocol.hashing import batch_signing_hash, message_digest
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -243,14 +242,16 @@ class RemoteSigner:
         request = CommitRequest.from_bytes(body)
         message = await self.authorised_message(request.context)
         bodies = await self._bodies(request.context)
-        _require_same(bodies, message)
         await self._send_forgotten(peer_id)
         batch = BatchRequest(Identifier(peer_id), request.session_id, bodies)
-        reply = await self._link.call(Operation.COMMIT, batch.to_bytes())
-        if NonceCommitment.from_bytes(reply).identifier != self._share.identifier:
+        made = CommitReply.from_bytes(await self._link.call(Operation.COMMIT, batch.to_bytes()))
+        if made.commitment.identifier != self._share.identifier:
             raise SignerUnavailable("The signer answered for another member; restart the node.")
         self._keep(peer_id, request.session_id, _Session(request.context, message, self._clock()))
-        return reply
+        if made.signing_hash != message:
+            self.forget(peer_id, request.session_id)
+            raise NotAuthorised("The bodies that this node holds are not those of this batch.")
+        return made.commitment.to_bytes()
 
     async def answer_share(self, peer_id: int, body: bytes) -> bytes:
         """Round two. Raises as `SignerPort` says, and SignerUnavailable."""
@@ -298,16 +299,6 @@ class RemoteSigner:
         most = self._limits.pending_per_peer * len(self._share.public.participants)
         while len(self._sessions) > most or next(iter(self._sessions.values())).born <= horizon:
             self._sessions.popitem(last=False)
-
-
-def _require_same(bodies: tuple[bytes, ...], message: bytes) -> None:
-    """The signer computes the same from the bodies; a difference is this node's own mistake and must not cost a session."""
-    try:
-        same = batch_signing_hash([message_digest(body) for body in bodies]) == message
-    except EncodeError:
-        same = False
-    if not same:
-        raise NotAuthorised("The bodies that this node holds are not those of this batch.")
 
 
 @asynccontextmanager

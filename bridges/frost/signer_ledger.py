@@ -8,9 +8,12 @@ Does not hold bodies, nonces or shares, and knows nothing of what another machin
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,52 +57,133 @@ class Entry:
 
 
 class Ledger:
-    """An open ledger. Calls block for as long as the disk needs: one write for a batch that is new, none for one that is known."""
+    """An open ledger. `record` waits for the disk in a thread of its own, for all batches that wait together at once."""
 
     def __init__(self, path: Path, group_key: bytes) -> None:
         """Open or create, mode 0600. Raises LedgerError when it is damaged, in use, or of another key; KeystoreError if others can read it."""
         self.path = path
-        with self._mapped():
-            path.touch(mode=0o600)
-            if path.stat().st_mode & 0o077 or path.stat().st_uid != os.geteuid():
-                raise KeystoreError(f"{path} can be read or written by others; run chmod 600 on it.")
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=1)
+        self._lock = self._locked()
         try:
             with self._mapped():
-                self._open(group_key)
+                self._writer = self._connected()
+                try:
+                    self._open(group_key)
+                    # Reads do not wait behind a write.
+                    self._reader = self._connected()
+                except BaseException:
+                    self._writer.close()
+                    raise
         except BaseException:
-            self._db.close()
+            os.close(self._lock)
             raise
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._waiting: list[tuple[Sequence[Entry], asyncio.Future[int]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    def _locked(self) -> int:
+        with self._mapped():
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            status = os.fstat(descriptor)
+            if status.st_mode & 0o077 or status.st_uid != os.geteuid():
+                raise KeystoreError(f"{self.path} can be read or written by others; run chmod 600 on it.")
+            # Of the whole file, which SQLite's own locks (of byte ranges, fcntl) do not meet.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise LedgerError(f"The ledger {self.path} is in use by another signer; stop that one first.") from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _connected(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, isolation_level=None, timeout=1, check_same_thread=False)
 
     def _open(self, group_key: bytes) -> None:
-        self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT")
-        self._db.execute(
+        db = self._writer
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT")
+        db.execute(
             "CREATE TABLE IF NOT EXISTS signed (place BLOB PRIMARY KEY, digest BLOB NOT NULL) STRICT, WITHOUT ROWID"
         )
         for name, value in (("schema", _SCHEMA_VERSION), ("group_key", group_key.hex())):
-            self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
-        self._db.execute("COMMIT")
-        if (damage := self._db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
+        db.execute("COMMIT")
+        if (damage := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise LedgerError(self._damaged(str(damage)))
-        meta = dict(self._db.execute("SELECT name, value FROM meta"))
+        meta = dict(db.execute("SELECT name, value FROM meta"))
         if meta.get("schema") != _SCHEMA_VERSION:
             raise LedgerError(f"The ledger {self.path} was written by another version; run that one.")
         if meta.get("group_key") != group_key.hex():
             raise LedgerError(f"The ledger {self.path} belongs to another group key; name this key's own ledger.")
 
     def check(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Which of `entries` are new. Raises Conflict if another body was signed for one of their places, LedgerError."""
+        """Which of `entries` are not on disk. Raises Conflict if another body was signed for one of their places, LedgerError."""
+        return self._new(self._reader, entries)
+
+    async def record(self, entries: Sequence[Entry]) -> int:
+        """Have all of `entries` on disk, or none; how many were new. Raises as `check` does."""
+        if not self.check(entries):
+            return 0
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entries, done))
+        if self._writing is None:
+            self._writing = asyncio.ensure_future(self._write_waiting())
+        return await done
+
+    async def _write_waiting(self) -> None:
+        """Until nobody waits: everything that waits goes to disk in one transaction."""
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting, []
+                try:
+                    results = await loop.run_in_executor(self._thread, self._write, [entries for entries, _ in group])
+                except LedgerError as error:
+                    results = [error] * len(group)
+                for (_, done), result in zip(group, results, strict=True):
+                    if done.done():
+                        continue  # whoever asked has gone; what is recorded stays
+                    if isinstance(result, FrostError):
+                        done.set_exception(result)
+                    else:
+                        done.set_result(result)
+        finally:
+            self._writing = None
+
+    def _write(self, batches: Sequence[Sequence[Entry]]) -> list[int | FrostError]:
+        """In the thread: each batch whole, or its conflict; all of it durable when this returns. Raises LedgerError; then nothing is."""
+        results: list[int | FrostError] = []
+        with self._mapped():
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                for entries in batches:
+                    try:
+                        new = self._new(self._writer, entries)
+                    except Conflict as error:
+                        results.append(error)
+                        continue
+                    # Not OR IGNORE: a place that is taken after all must fail the whole.
+                    self._writer.executemany("INSERT INTO signed VALUES (?, ?)", [(e.place, e.digest) for e in new])
+                    results.append(len(new))
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+        return results
+
+    def _new(self, db: sqlite3.Connection, entries: Sequence[Entry]) -> list[Entry]:
         known: dict[bytes, bytes] = {}
         with self._mapped():
             for at in range(0, len(entries), _QUERY):
                 places = [entry.place for entry in entries[at : at + _QUERY]]
                 marks = ",".join("?" * len(places))
                 # Only question marks are put into the text.
-                known.update(self._db.execute(f"SELECT place, digest FROM signed WHERE place IN ({marks})", places))  # noqa: S608
+                known.update(db.execute(f"SELECT place, digest FROM signed WHERE place IN ({marks})", places))  # noqa: S608
         for entry in entries:
             if known.get(entry.place, entry.digest) != entry.digest:
                 raise Conflict(
@@ -107,30 +191,17 @@ class Ledger:
                 )
         return [entry for entry in entries if entry.place not in known]
 
-    def record(self, entries: Sequence[Entry]) -> int:
-        """Have all of `entries` on disk, or none; how many were new. Raises as `check` does."""
-        new = self.check(entries)
-        if new:
-            with self._mapped():
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    # Not OR IGNORE: a place that is taken after all must fail the whole.
-                    self._db.executemany("INSERT INTO signed VALUES (?, ?)", [(e.place, e.digest) for e in new])
-                    self._db.execute("COMMIT")
-                except BaseException:
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
-                    raise
-        return len(new)
-
     def __len__(self) -> int:
         with self._mapped():
-            count: int = self._db.execute("SELECT count(*) FROM signed").fetchone()[0]
+            count: int = self._reader.execute("SELECT count(*) FROM signed").fetchone()[0]
             return count
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
+        """Let go of the file, after what is being written."""
+        self._thread.shutdown()
+        for db in (self._reader, self._writer):
+            db.close()
+        os.close(self._lock)
 
     def _damaged(self, how: str) -> str:
         return (

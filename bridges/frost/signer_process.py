@@ -173,7 +173,7 @@ class SignerServer:
         match operation:
             case Operation.COMMIT:
                 batch = BatchRequest.from_bytes(payload)
-                return await service.commit(batch.coordinator, batch.session_id, batch.bodies)
+                return (await service.commit(batch.coordinator, batch.session_id, batch.bodies)).to_bytes()
             case Operation.SHARE:
                 return await service.sign(*decode_share(payload))
             case Operation.FORGET:

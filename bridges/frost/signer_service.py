@@ -10,6 +10,7 @@ within kinds, gateways and rates.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -24,13 +25,17 @@ from bridges.frost.group import Identifier
 from bridges.frost.keygen import KeyShare
 from bridges.frost.rates import TokenBucket
 from bridges.frost.signer import Signer, SignerLimits
-from bridges.frost.signer_ledger import Conflict, Ledger, LedgerError
+from bridges.frost.signer_ledger import Ledger
 from bridges.frost.signer_rules import Batch, RuleRefused, Rules
+from bridges.frost.signer_wire import CommitReply
+from bridges.frost.signing import NonceCommitment
 
 _log: Final = structlog.get_logger(__name__)
 
 MAX_HELD: Final = 131_072
 """Messages in batches whose sessions are open; the oldest sessions are forgotten beyond it (about 40 MB)."""
+MAX_KNOWN: Final = 32_768
+"""Messages in batches that the rules have approved and that need not be judged again."""
 LIMITS: Final = SignerLimits()
 
 
@@ -59,6 +64,9 @@ class SignerService:
         # Oldest first: (coordinator, session id) -> what the session signs.
         self._held: OrderedDict[tuple[int, bytes], _Held] = OrderedDict()
         self._held_messages = 0
+        # Least recently asked for first: hash of the bodies -> what the rules made of them.
+        self._known: OrderedDict[bytes, Batch] = OrderedDict()
+        self._known_messages = 0
         self.counts: Counter[str] = Counter()
 
     @property
@@ -71,19 +79,19 @@ class SignerService:
         """How many unused nonces are held."""
         return self._signer.pending
 
-    async def commit(self, coordinator: Identifier, session_id: bytes, bodies: Sequence[bytes]) -> bytes:
-        """A commitment for a batch. Raises RuleRefused, Conflict, Busy, LedgerError, and as `Signer.answer_commit`."""
+    async def commit(self, coordinator: Identifier, session_id: bytes, bodies: Sequence[bytes]) -> CommitReply:
+        """A commitment for a batch, and what of it will be signed. Raises RuleRefused, Conflict, Busy, LedgerError, and as `Signer.answer_commit`."""
         with self._counted(coordinator):
             self._require_member(coordinator)
             if self._rate.take(1.0, self._clock()) > 0:
                 raise Busy("This signer is asked for more sessions than its rate allows; ask again later.")
-            batch = self._rules.approve(bodies)
+            batch = self._approved(bodies)
             self._ledger.check(batch.entries)
             request = CommitRequest(session_id, batch.signing_hash)
             reply = await self._signer.answer_commit(coordinator, request.to_bytes())
             self._hold(coordinator, session_id, batch)
             self.counts["commitments"] += 1
-            return reply
+            return CommitReply(NonceCommitment.from_bytes(reply), batch.signing_hash)
 
     async def sign(self, coordinator: Identifier, request: bytes) -> bytes:
         """A share for the batch of a session, once. Raises Conflict, LedgerError, and as `Signer.answer_share`."""
@@ -92,12 +100,11 @@ class SignerService:
             asked = ShareRequest.from_bytes(request)
             held = self._let_go(coordinator, asked.session_id)
             if held is None:
-                self._signer.forget(coordinator, asked.session_id)
                 raise NonceSpent("This signer has no such session: it was used, is too old, or died with its process.")
             try:
                 # On disk before the share exists. A share that then fails leaves its place taken by a body that passed the rules.
-                recorded = self._ledger.record(held.batch.entries)
-            except (Conflict, LedgerError):
+                recorded = await self._ledger.record(held.batch.entries)
+            except BaseException:
                 self._signer.forget(coordinator, asked.session_id)
                 raise
             reply = await self._signer.answer_share(coordinator, request)
@@ -127,6 +134,23 @@ class SignerService:
     def _require_member(self, coordinator: Identifier) -> None:
         if coordinator not in self._share.public.verifying_shares:
             raise RuleRefused("coordinator", f"Coordinator {coordinator} is not a member of this committee.")
+
+    def _approved(self, bodies: Sequence[bytes]) -> Batch:
+        """As `Rules.approve`, whose answer depends on the bodies alone; a large batch that is asked for again costs one hash."""
+        state = hashlib.sha256()
+        for body in bodies:
+            state.update(len(body).to_bytes(4))
+            state.update(body)
+        key = state.digest()
+        batch = self._known.get(key)
+        if batch is not None:
+            self._known.move_to_end(key)
+            return batch
+        batch = self._known[key] = self._rules.approve(bodies)
+        self._known_messages += len(batch.entries)
+        while self._known_messages > MAX_KNOWN and len(self._known) > 1:
+            self._known_messages -= len(self._known.popitem(last=False)[1].entries)
+        return batch
 
     def _hold(self, coordinator: int, session_id: bytes, batch: Batch) -> None:
         horizon = self._clock() - self._limits.nonce_seconds

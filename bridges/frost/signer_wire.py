@@ -17,6 +17,7 @@ from bridges.frost.errors import DecodeError
 from bridges.frost.group import MAX_PARTICIPANTS, POINT_BYTES, Identifier, Point, identifier
 from bridges.frost.keygen import GroupPublicKey, Origin, PublicKeyPackage
 from bridges.frost.keystore import PublicShare
+from bridges.frost.signing import MESSAGE_BYTES, NonceCommitment
 from oracle.protocol import constants as c
 
 VERSION: Final = 1
@@ -122,6 +123,26 @@ class BatchRequest:
         if at != len(data):
             raise DecodeError(f"A request for a commitment has {len(data) - at} trailing bytes.")
         return cls(identifier(int.from_bytes(data[:_ID])), data[_ID : _ID + SESSION_ID_BYTES], tuple(bodies))
+
+
+@dataclass(frozen=True, slots=True)
+class CommitReply:
+    """COMMIT's answer: commitment (68) ‖ the 32 bytes that the signer made of the bodies, for the node to compare with its own."""
+
+    commitment: NonceCommitment
+    signing_hash: bytes
+
+    def to_bytes(self) -> bytes:
+        """100 bytes."""
+        return self.commitment.to_bytes() + self.signing_hash
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> CommitReply:
+        """Raises DecodeError unless `data` is exactly 100 valid bytes."""
+        if len(data) != NonceCommitment.LENGTH + MESSAGE_BYTES:
+            raise DecodeError("The signer's commitment is malformed.")
+        split = NonceCommitment.LENGTH
+        return cls(NonceCommitment.from_bytes(data[:split]), data[split:])
 
 
 def encode_share(coordinator: int, request: bytes) -> bytes:

@@ -31,7 +31,7 @@ from bridges.frost.signer_port import SignerPort
 from bridges.frost.signer_process import ServerLimits, serving
 from bridges.frost.signer_rules import load_signer_config
 from bridges.frost.signer_supervisor import SignerProcess, SupervisorLimits, running_signer
-from bridges.frost.signer_wire import BatchRequest, Operation, Reply, frame, open_frame
+from bridges.frost.signer_wire import BatchRequest, CommitReply, Operation, Reply, frame, open_frame
 from bridges.frost.signing import NonceCommitment
 from oracle.errors import ConfigError
 from oracle.protocol.hashing import batch_signing_hash
@@ -336,7 +336,7 @@ async def paired(path: Path, limits: LinkLimits = PATIENT) -> AsyncIterator[Pair
         yield Pair(half, signer)
 
 
-async def test_node__bodies_that_are_not_the_batchs__are_not_even_sent(home: Path) -> None:
+async def test_node__bodies_that_are_not_the_batchs__no_session_comes_of_it(home: Path) -> None:
     async with served(home) as path, paired(path) as pair:
         context = pair.half.reach(plain_message(sequence=1))
 
@@ -346,7 +346,11 @@ async def test_node__bodies_that_are_not_the_batchs__are_not_even_sent(home: Pat
         pair.signer._bodies = wrong
         with pytest.raises(NotAuthorised, match="not those of this batch"):
             await pair.signer.answer_commit(2, CommitRequest(bytes(16), context).to_bytes())
-        assert "commitments" not in await counters(path)
+        own = signing.commit(SHARES[0], os.urandom(64)).commitment
+        with pytest.raises(NonceSpent):
+            await pair.share(bytes(16), own)
+        await pair.signer._send_forgotten(2)
+        assert await counters(path) == {"commitments": 1, "ledger": 0, "pending": 0}
 
 
 async def test_node__that_lies_to_its_signer__is_refused_by_the_signers_own_rules(home: Path) -> None:
@@ -372,8 +376,9 @@ async def test_node__signer_that_does_not_answer__is_unavailable_in_time_and_nob
 
 LIES = [
     frame(Reply.OK, b""),
-    frame(Reply.OK, b"\xff" * 68),
+    frame(Reply.OK, b"\xff" * 100),
     frame(Reply.OK, bytes(68)),
+    frame(Reply.OK, CommitReply(signing.commit(SHARES[1], bytes(range(64))).commitment, bytes(32)).to_bytes()),
     frame(99, b"what"),
     frame(Reply.FAILED, b"\xff\xfe"),
     b"\xff\xff\xff\xff",

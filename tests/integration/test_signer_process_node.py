@@ -22,11 +22,11 @@ from bridges.frost.errors import FrostError, NotAuthorised
 from bridges.frost.keygen import KeyShare, deal
 from bridges.frost.keystore import PublicShare
 from bridges.frost.private_files import write_private_file
-from bridges.frost.remote_signer import RemoteSigner, SignerLink, SignerUnavailable
-from bridges.frost.session import Authorise, CoordinatorLimits
+from bridges.frost.remote_signer import RemoteSigner, SignerLink, SignerUnavailable, remote_signer
+from bridges.frost.session import Authorise
 from bridges.frost.transport import TransportIdentity
 from circuits.catalogue import ensure_model
-from oracle.app.committee import FrostCommittee, signed_bodies
+from oracle.app.committee import signed_bodies
 from oracle.app.daemon import built_node
 from oracle.app.devnet.keys import write_member
 from oracle.app.signer_setup import signer_toml
@@ -35,8 +35,7 @@ from oracle.errors import ConfigError
 from oracle.node import Node
 from oracle.node.gossip import encode_digests
 from oracle.pipeline import Millis, Observed
-from oracle.protocol.types import CommitteeEpoch, Digest
-from tests.support import network as networks
+from oracle.protocol.types import Digest
 from tests.support.network import Network
 from tests.support.node_config import document, evm, solana, write
 from tests.support.samples import evm_request, plain_message
@@ -97,15 +96,22 @@ async def reached(node: Node) -> tuple[bytes, Digest]:
 
 
 async def test_daemon__signer_process__is_started_signs_survives_a_kill_and_ends_with_the_node(
-    tmp_path: Path, node_toml: dict[str, Any]
+    tmp_path: Path, node_toml: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    opened: list[RemoteSigner] = []
+
+    @contextlib.asynccontextmanager
+    async def watched(*arguments: Any) -> AsyncIterator[RemoteSigner]:
+        async with remote_signer(*arguments) as signer:
+            opened.append(signer)
+            yield signer
+
+    monkeypatch.setattr("oracle.app.daemon.remote_signer", watched)
+    monkeypatch.setattr("oracle.app.daemon.load_share", lambda _: pytest.fail("the node itself loaded the share"))
     config = load_config(lay(tmp_path, node_toml))
     async with built_node(config) as node:
         (pid,) = signers_of(os.getpid())
-        committee = node.ports.committee
-        assert isinstance(committee, FrostCommittee)
-        signer = committee.signer
-        assert isinstance(signer, RemoteSigner), "the node itself holds no share"
+        (signer,) = opened
         context, _ = await reached(node)
         first = await signer.answer_commit(2, CommitRequest(os.urandom(16), context).to_bytes())
         os.kill(pid, signal.SIGKILL)
@@ -161,19 +167,16 @@ async def test_network__every_share_in_a_signer_process__messages_and_answers_ar
     with signer_processes(configs):
         links = {who: SignerLink(tmp_path / str(who) / "run" / "signer.sock") for who in network.members}
 
-        def over_a_process(
-            share: KeyShare, epoch: CommitteeEpoch, peers: Any, authorise: Authorise, limits: CoordinatorLimits
-        ) -> FrostCommittee:
+        def over_a_process(share: KeyShare, authorise: Authorise) -> RemoteSigner:
             member = network.members[int(share.identifier)]
 
             async def bodies(context: bytes) -> tuple[bytes, ...]:
                 return signed_bodies(member.running.pipeline, context)
 
             public = PublicShare(share.identifier, share.public)
-            signer = RemoteSigner(links[member.identifier], public, authorise, bodies)
-            return FrostCommittee.with_signer(signer, epoch, peers, limits)
+            return RemoteSigner(links[member.identifier], public, authorise, bodies)
 
-        monkeypatch.setattr(networks, "FrostCommittee", over_a_process)
+        monkeypatch.setattr("oracle.app.committee.Signer", over_a_process)
         async with network:
             for identifier in network.members:
                 network.start(identifier)

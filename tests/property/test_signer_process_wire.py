@@ -21,6 +21,7 @@ from bridges.frost.signer_wire import (
     MAX_BODY,
     MAX_FRAME,
     BatchRequest,
+    CommitReply,
     PublicReply,
     decode_counters,
     decode_forget,
@@ -44,6 +45,7 @@ bodies = st.lists(st.binary(min_size=BODY_SIZE, max_size=BODY_SIZE + 40), min_si
 DECODERS: list[Callable[[bytes], object]] = [
     BatchRequest.from_bytes,
     PublicReply.from_bytes,
+    CommitReply.from_bytes,
     decode_counters,
     decode_forget,
     decode_share,

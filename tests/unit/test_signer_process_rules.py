@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -73,7 +74,8 @@ class Bench:
         session = os.urandom(SESSION_ID_BYTES)
         bodies = [message.to_bytes() for message in messages]
         reply = await self.service.commit(Identifier(coordinator), session, bodies)
-        return session, NonceCommitment.from_bytes(reply)
+        assert reply.signing_hash == batch_signing_hash([message.digest for message in messages])
+        return session, reply.commitment
 
     async def share(
         self, session: bytes, own: NonceCommitment, *, coordinator: int = 2, following: bytes | None = None
@@ -180,6 +182,32 @@ async def test_rules__more_sessions_than_the_rate__are_busy_until_time_passes(tm
         assert made.service.counters()["refused_busy"] == 3
 
 
+async def test_rules__batch_that_is_asked_for_again__is_judged_once_and_few_are_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridges.frost.signer_service.MAX_KNOWN", 5)
+    with bench(tmp_path) as made:
+        judged: list[int] = []
+        real = made.service._rules.approve
+
+        def approve(bodies: list[bytes]) -> object:
+            judged.append(len(bodies))
+            return real(bodies)
+
+        made.service._rules.approve = approve  # type: ignore[method-assign,assignment]
+        for _ in range(3):
+            await made.commit(message(1), message(2))
+        assert judged == [2]
+        await made.commit(message(2), message(1))  # another order is another batch
+        await made.commit(message(3), message(4))
+        await made.commit(message(1), message(2))
+        assert judged == [2, 2, 2, 2]
+        for _ in range(2):
+            with pytest.raises(RuleRefused):
+                await made.service.commit(Identifier(2), os.urandom(16), [evm_request().to_bytes()])
+        assert judged[4:] == [1, 1], "a refusal is not remembered"
+
+
 # ---- one body for each place
 
 
@@ -261,11 +289,11 @@ class FullDisk:
 async def test_ledger__that_cannot_be_written__no_share_leaves(tmp_path: Path) -> None:
     with bench(tmp_path) as made:
         session, own = await made.commit(message(1))
-        real = made.ledger._db
-        made.ledger._db = FullDisk(real)  # type: ignore[assignment]
+        real = made.ledger._writer
+        made.ledger._writer = FullDisk(real)  # type: ignore[assignment]
         with pytest.raises(LedgerError, match="disk is full"):
             await made.share(session, own)
-        made.ledger._db = real
+        made.ledger._writer = real
         with pytest.raises(NonceSpent):
             await made.share(session, own)
         assert len(made.ledger) == 0
@@ -293,20 +321,72 @@ def entries(number: int, payload: bytes = b"") -> list[Entry]:
     return [Entry.of(made, made.to_bytes()) for made in (message(i, payload) for i in range(1, number + 1))]
 
 
-def test_ledger__large_batches__are_recorded_whole_or_not_at_all(tmp_path: Path) -> None:
+async def test_ledger__large_batches__are_recorded_whole_or_not_at_all(tmp_path: Path) -> None:
     with closing(Ledger(tmp_path / "l.sqlite", KEY)) as ledger:
-        assert ledger.record(entries(1024)) == 1024
-        assert ledger.record(entries(1024)) == 0
+        assert await ledger.record(entries(1024)) == 1024
+        assert await ledger.record(entries(1024)) == 0
         mixed = [*entries(2000)[1024:], entries(1, b"other")[0]]
         with pytest.raises(Conflict):
-            ledger.record(mixed)
+            await ledger.record(mixed)
         assert len(ledger) == 1024
 
 
-def test_ledger__file__is_private_exclusive_and_of_one_key(tmp_path: Path) -> None:
+async def test_ledger__many_at_once__share_a_write_and_a_conflict_costs_the_others_nothing(tmp_path: Path) -> None:
+    with closing(Ledger(tmp_path / "l.sqlite", KEY)) as ledger:
+        writes: list[int] = []
+        real = ledger._write
+
+        def counted(batches: list[list[Entry]]) -> object:
+            writes.append(len(batches))
+            return real(batches)
+
+        ledger._write = counted  # type: ignore[method-assign,assignment]
+        each = [[entry] for entry in entries(20)]
+        # Two bodies for place 1 wait together, neither of them on disk: one of them wins.
+        asked = [
+            ledger.record(batch) for batch in (each[0], [entries(1, b"other")[0], entries(30)[29]], *each[1:], each[4])
+        ]
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        assert isinstance(results[1], Conflict)
+        assert [result for i, result in enumerate(results) if i != 1] == [1] * 20 + [0]
+        assert len(ledger) == 20, "and of the refused batch nothing"
+        assert sum(writes) == 22
+        assert len(writes) <= 2
+
+
+async def test_ledger__asker_that_is_gone__does_not_stop_the_others(tmp_path: Path) -> None:
+    with closing(Ledger(tmp_path / "l.sqlite", KEY)) as ledger:
+        asked = [asyncio.ensure_future(ledger.record([entry])) for entry in entries(6)]
+        await asyncio.sleep(0)
+        asked[0].cancel()
+        asked[3].cancel()
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        assert [results[i] for i in (1, 2, 4, 5)] == [1, 1, 1, 1]
+
+
+async def test_ledger__asked_for_one_share_twice_at_once__gives_one(tmp_path: Path) -> None:
+    """The second request arrives while the first waits for the disk; it must neither be served nor harm the first."""
+    with bench(tmp_path) as made:
+        session, own = await made.commit(message(1))
+        replies = await asyncio.gather(*(made.share(session, own) for _ in range(4)), return_exceptions=True)
+        assert [isinstance(reply, ShareReply) for reply in replies] == [True, False, False, False]
+        assert all(isinstance(reply, NonceSpent) for reply in replies[1:])
+
+
+async def test_ledger__two_bodies_asked_for_at_once__one_share(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        first = await made.commit(message(1, b"true"))
+        second = await made.commit(message(1, b"false"), coordinator=3)
+        replies = await asyncio.gather(made.share(*first), made.share(*second, coordinator=3), return_exceptions=True)
+        assert sum(isinstance(reply, ShareReply) for reply in replies) == 1
+        assert sum(isinstance(reply, Conflict) for reply in replies) == 1
+        assert made.service.pending == 0
+
+
+async def test_ledger__file__is_private_exclusive_and_of_one_key(tmp_path: Path) -> None:
     path = tmp_path / "l.sqlite"
     with closing(Ledger(path, KEY)) as ledger:
-        ledger.record(entries(1))
+        await ledger.record(entries(1))
         for entry in tmp_path.iterdir():
             assert entry.stat().st_mode & 0o777 == 0o600, entry
         with pytest.raises(LedgerError, match="in use by another signer"):
