@@ -22,7 +22,7 @@ from bridges.solana.client import Commitment, SolanaClient
 from bridges.solana.clock import ClusterClock
 from bridges.solana.instructions import Envelope, HomeRequest
 from bridges.solana.layout import AccountData, ConfigAccount, InboxAccount, ProgramAddresses, ReplayAccount
-from bridges.solana.tokens_redeemer import OVER_LIMIT, TokenLookup, TokenRedeemer
+from bridges.solana.tokens_redeemer import OVER_LIMIT, Fees, TokenLookup, TokenRedeemer
 from bridges.solana.transactions import TOO_LARGE, SendPolicy, Sent, TransactionSender
 from oracle.errors import Rejected, Transient
 from oracle.ports import DeliveryState, GroupAttestation, Receipt, Submission
@@ -38,7 +38,8 @@ MAX_WATCHED: Final = 4096
 
 class SolanaSubmitter:
     """The port `ChainSubmitter` for the program `program` (32 bytes); `payer` pays fee and rent (the rent comes back when the inbox account
-    is closed: a message by its recipient alone, a result also by the payer after its expiry)."""
+    is closed: a message by its recipient alone, a result also by the payer after its expiry). `fees`: whether it takes what transfers
+    offer whoever delivers them."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class SolanaSubmitter:
         policy: SendPolicy | None = None,
         *,
         tokens_program: Account | None = None,
+        fees: Fees = Fees.IF_ACCOUNT_EXISTS,
     ) -> None:
         self._client = client
         self._addresses = ProgramAddresses(Pubkey(program))
@@ -56,7 +58,7 @@ class SolanaSubmitter:
         self._clock = ClusterClock(client)
         self._redeemer: TokenRedeemer | None = None
         if tokens_program is not None:
-            self._redeemer = TokenRedeemer(TokenLookup(client, program, tokens_program), payer.pubkey())
+            self._redeemer = TokenRedeemer(TokenLookup(client, program, tokens_program), payer.pubkey(), fees)
         self._treasury: Pubkey | None = None
         self._delivering: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
         self._seen: OrderedDict[Digest, int] = OrderedDict()
@@ -106,6 +108,9 @@ class SolanaSubmitter:
             return await self._sender.send([deliver])
         reason, redeem = "", None
         with suppress(Rejected):  # no such token program: the message waits for it
+            ready = await self._redeemer.fee_account_instruction(message)
+            if ready is not None:
+                await self._sender.send([ready])
             redeem = await self._redeemer.redeem_instruction(message)
         if redeem is not None:
             try:

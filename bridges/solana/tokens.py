@@ -8,6 +8,7 @@ sentence. It does not wait for the other chain.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from solders.instruction import Instruction
 from solders.keypair import Keypair
@@ -16,13 +17,16 @@ from solders.pubkey import Pubkey
 from bridges.solana import tokens_instructions as ti
 from bridges.solana.client import SolanaClient
 from bridges.solana.clock import ClusterClock
+from bridges.solana.instructions import NEVER
 from bridges.solana.requester import POST_ATTEMPTS, WRONG_SEQUENCE, AskReceipt, SolanaRequester
 from bridges.solana.tokens_layout import (
     BridgeAccount,
     QueuedAccount,
+    ScheduledAccount,
     TokenAccount,
     TokenKind,
     associated,
+    mint_supply,
     token_amount,
 )
 from bridges.solana.tokens_redeemer import OVER_LIMIT, TokenLookup, TokenRedeemer
@@ -31,7 +35,10 @@ from oracle.errors import ConfigError, Rejected, Transient
 from oracle.protocol.errors import DecodeError, EncodeError
 from oracle.protocol.interop import InteropAddress
 from oracle.protocol.message import Message
-from oracle.protocol.types import Account, Digest, Sequence
+from oracle.protocol.tokens import TokenTransfer
+from oracle.protocol.types import Account, ChainType, Digest, Sequence, UnixSeconds
+
+GOVERNANCE_POLL: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +84,61 @@ class SolanaTokens:
             raise ConfigError(f"The token program {self.at.tokens.program} was initialised with other settings.")
         return None
 
-    async def pause(self, mint: Pubkey | None = None, *, paused: bool = True) -> Sent:
-        """Stop everything or one token (guardian or authority); `paused` false lets go again (authority)."""
+    async def pause(self, mint: Pubkey | None = None) -> Sent:
+        """Stop everything or one token (guardian or authority)."""
         token = None if mint is None else await self._address(mint)
-        return await self._send(ti.pause(self.at, self.key, token, paused=paused))
+        return await self._send(ti.pause(self.at, self.key, token))
 
-    async def set_limits(self, mint: Pubkey, limits: ti.Limits) -> Sent:
-        """Buckets and cap of one token (authority)."""
-        return await self._send(ti.set_limits(self.at, self.key, await self._address(mint), limits))
+    async def unpausing(self, mint: Pubkey | None = None) -> ti.Act:
+        """The act that ends a pause of everything or of one token."""
+        return ti.unpause(None if mint is None else await self._address(mint))
+
+    async def limiting(self, mint: Pubkey, limits: ti.Limits) -> ti.Act:
+        """The act that sets buckets and cap of one token."""
+        return ti.set_limits(await self._address(mint), limits)
+
+    async def exiting(self, mint: Pubkey, amount: int, destination: Pubkey) -> ti.Act:
+        """The act that takes `amount` wire units out of a paused native token's vault to the token account `destination`."""
+        return ti.emergency_exit(await self._address(mint), amount, destination)
+
+    async def announce(self, act: ti.Act) -> Sent | None:
+        """Announce an act of governance (authority); None when it is announced already."""
+        if await self.announced(act) is not None:
+            return None
+        return await self._send(ti.schedule(self.at, self.key, act))
+
+    async def announced(self, act: ti.Act) -> ScheduledAccount | None:
+        """The announcement of an act, which says from when it may be carried out."""
+        found = await self.lookup.account(self.at.tokens.scheduled(act.operation).address)
+        try:
+            return None if found is None else ScheduledAccount.decode(found, self.at.tokens.program)
+        except DecodeError as error:
+            raise Transient(f"The Solana RPC endpoint contradicts the token program. {error}") from error
+
+    async def cancel(self, act: ti.Act) -> Sent | None:
+        """Take an announcement back (authority or guardian); None when there is none."""
+        found = await self.announced(act)
+        return None if found is None else await self._send(ti.cancel(self.at, self.key, act, found.payer))
+
+    async def carry_out(self, act: ti.Act) -> Sent:
+        """Do what was announced, once its delay has passed (authority). Raises Rejected before that."""
+        found = await self.announced(act)
+        if found is None:
+            raise Rejected("This act was not announced, or was carried out or cancelled.", reason="NotAnnounced")
+        token = None
+        if act.destination is not None and act.token is not None:
+            account = await self.lookup.account(act.token)
+            token = None if account is None else TokenAccount.decode(account, self.at.tokens.program)
+        return await self._send(ti.carry_out(self.at, self.key, act, found.payer, token))
+
+    async def govern(self, act: ti.Act) -> Sent:
+        """Announce an act unless it is announced, wait for its delay by the cluster's clock, and carry it out. For short delays."""
+        await self.announce(act)
+        while True:
+            found = await self.announced(act)
+            if found is None or (await self._clock.read()).time >= found.ready_at:
+                return await self.carry_out(act)
+            await asyncio.sleep(GOVERNANCE_POLL)
 
     # ---- users ----
 
@@ -98,10 +152,19 @@ class SolanaTokens:
             lambda sequence: ti.register_token(self.at, self.key, mint, found.owner, sequence, origin)
         )
 
-    async def transfer(self, mint: Pubkey, recipient: InteropAddress, amount: int) -> AskReceipt:
+    async def transfer(
+        self,
+        mint: Pubkey,
+        recipient: InteropAddress,
+        amount: int,
+        *,
+        expiry: UnixSeconds = NEVER,
+        fee: int = 0,
+    ) -> AskReceipt:
         """Send `amount` smallest units of the key's tokens to an EVM address; what is below one wire unit stays.
 
-        The message is the receipt's `body`.
+        What is not delivered by `expiry` (Unix seconds of the EVM chain; none: a day ahead) comes back. `fee` (wire units, less than the
+        amount) is the part of it that pays whoever delivers. The message is the receipt's `body`.
         """
         token, origin = await self._token(mint), (await self.lookup.bridge()).origin
         if recipient.chain != origin.chain:
@@ -109,7 +172,7 @@ class SolanaTokens:
                 f"This bridge goes to {origin.chain}, the recipient is on {recipient.chain}.", reason="UnknownPeer"
             )
         source = associated(self.key, mint, token.token_program).address
-        sending = ti.Sending(self.key, source, recipient.account, amount)
+        sending = ti.Sending(self.key, source, recipient.account, amount, expiry, fee)
         return await self._post(lambda sequence: ti.send_tokens(self.at, token, sending, sequence, origin))
 
     async def wrap(self, lamports: int) -> Sent:
@@ -123,11 +186,13 @@ class SolanaTokens:
     # ---- deliveries ----
 
     async def redeem_instruction(self, message: Message, inbox_payer: Pubkey | None = None) -> Instruction | None:
-        """What takes a message to the bridge authority, to be put behind its `deliver` (whose payer is this key unless given)."""
+        """What takes a message to the bridge authority (also the word that a transfer was not delivered), to be put behind its `deliver`, whose
+        payer is this key unless given."""
         return await self._redeemer.redeem_instruction(message, inbox_payer)
 
     async def redeem(self, message: Message) -> Sent | None:
-        """Take a delivered message that still waits, or queue it when it is over the limit; None when it does not wait (any more)."""
+        """Take a delivered message that still waits (a transfer, a registration, or the refund of a transfer), or queue it when it is over the
+        limit; None when it does not wait (any more)."""
         payer = await self._redeemer.inbox_payer(message)
         step = None if payer is None else await self._redeemer.redeem_instruction(message, payer)
         if step is None:
@@ -159,6 +224,23 @@ class SolanaTokens:
         create = await self.lookup.account(target) is None
         return await self._send(ti.release(self.at, self.key, token, queued, create=create))
 
+    async def close_sent(self, sequence: Sequence) -> Sent:
+        """Long after a transfer's expiry: the rent of its outbox account to its sender. Anyone may."""
+        post = await self._sibyl.post(sequence)
+        if post is None:
+            raise Rejected(f"There is no post of sequence {sequence} (any more).", reason="WrongOwner")
+        try:
+            sent = TokenTransfer.from_bytes(
+                post.message.payload,
+                origin=ChainType.SOLANA,
+                destination=post.message.destination.chain.chain_type,
+            )
+        except DecodeError as error:
+            raise Rejected(
+                f"The post of sequence {sequence} is no transfer: {error}", reason="InvalidTransfer"
+            ) from error
+        return await self._send(ti.close_sent(self.at, sequence, Pubkey(sent.sender.account)))
+
     async def status(self, mint: Pubkey) -> TokenStatus:
         """Limits left, what is held and whether it moves, for one token."""
         token, bridge = await self._token(mint), await self.lookup.bridge()
@@ -166,7 +248,7 @@ class SolanaTokens:
         holder = await self.lookup.account(self.at.tokens.vault(mint).address if native else mint)
         if holder is None:
             raise Transient("The Solana RPC endpoint shows no vault or mint. Use another endpoint.")
-        held = token_amount(holder) if native else int.from_bytes(holder.data[36:44], "little")
+        held = token_amount(holder) if native else mint_supply(holder)
         now = (await self._clock.read()).time
         return TokenStatus(
             token,

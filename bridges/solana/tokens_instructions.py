@@ -26,6 +26,7 @@ from bridges.solana.tokens_layout import (
 )
 from oracle.protocol import constants as c
 from oracle.protocol.errors import EncodeError
+from oracle.protocol.hashing import keccak256
 from oracle.protocol.message import Message, encode_endpoint
 from oracle.protocol.types import ADDRESS, WORD, Account, ChainType, Digest, Endpoint, UnixSeconds, check_account
 
@@ -227,9 +228,19 @@ class Delivered:
 
 
 def redeem(
-    at: Programs, payer: Pubkey, token: TokenAccount, delivered: Delivered, recipient: Pubkey, *, create: bool
+    at: Programs,
+    payer: Pubkey,
+    token: TokenAccount,
+    delivered: Delivered,
+    recipient: Pubkey,
+    *,
+    create: bool,
+    fee_account: Pubkey | None = None,
 ) -> Instruction:
-    """Mints or releases to the associated account of `recipient`; `create` it when it is absent (three more accounts)."""
+    """Mints or releases to the associated account of `recipient`; `create` it when it is absent (three more accounts).
+
+    `fee_account`: a token account of the payer, which gets the fee that the transfer offers (one more account).
+    """
     bump, paying = _payout(at, token, recipient, create=create)
     message = delivered.message
     accounts = [
@@ -238,8 +249,35 @@ def redeem(
         _writes(token_address(at, token, message.origin)),
         *_inbox(at, message.digest, delivered.payer),
         *paying,
+        *([] if fee_account is None else [_writes(fee_account)]),
     ]
     return Instruction(at.tokens.program, bytes([c.TOKENS_INSTRUCTION_REDEEM]) + bump, accounts)
+
+
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """A delivered non-delivery of a transfer of this program: who paid for its inbox account, where the transfer was to go, and its expiry."""
+
+    notice: Message
+    payer: Pubkey
+    destination: Endpoint
+    expiry: UnixSeconds
+
+
+def refund(
+    at: Programs, payer: Pubkey, token: TokenAccount, lapsed: Lapsed, sender: Pubkey, *, create: bool
+) -> Instruction:
+    """Gives a transfer that expired undelivered back to the associated account of its `sender`."""
+    bump, paying = _payout(at, token, sender, create=create)
+    accounts = [
+        _signs(payer),
+        _reads(at.authority),
+        _writes(token_address(at, token, lapsed.destination)),
+        *_inbox(at, lapsed.notice.digest, lapsed.payer),
+        *paying,
+    ]
+    data = bytes([c.TOKENS_INSTRUCTION_REFUND]) + bump + _le(lapsed.expiry, 8, "expiry")
+    return Instruction(at.tokens.program, data, accounts)
 
 
 def accept_registration(at: Programs, payer: Pubkey, evm_bridge: Account, delivered: Delivered) -> Instruction:
@@ -262,17 +300,28 @@ def accept_registration(at: Programs, payer: Pubkey, evm_bridge: Account, delive
 
 def enqueue(at: Programs, payer: Pubkey, token: TokenAccount, delivered: Delivered) -> Instruction:
     """Moves a delivered transfer that is over the inbound limit into the queue."""
-    message = delivered.message
-    queued = at.tokens.queued(message.digest)
+    return _enqueue(at, payer, token_address(at, token, delivered.message.origin), delivered, b"")
+
+
+def enqueue_refund(at: Programs, payer: Pubkey, token: TokenAccount, lapsed: Lapsed) -> Instruction:
+    """Moves a refund that is over the inbound limit into the queue."""
+    delivered = Delivered(lapsed.notice, lapsed.payer)
+    expiry = _le(lapsed.expiry, 8, "expiry")
+    return _enqueue(at, payer, token_address(at, token, lapsed.destination), delivered, expiry)
+
+
+def _enqueue(at: Programs, payer: Pubkey, token: Pubkey, delivered: Delivered, more: bytes) -> Instruction:
+    digest = delivered.message.digest
+    queued = at.tokens.queued(digest)
     accounts = [
         _signs(payer),
         _reads(at.authority),
-        _reads(token_address(at, token, message.origin)),
-        *_inbox(at, message.digest, delivered.payer),
+        _reads(token),
+        *_inbox(at, digest, delivered.payer),
         _writes(queued.address),
         _SYSTEM,
     ]
-    return Instruction(at.tokens.program, bytes([c.TOKENS_INSTRUCTION_ENQUEUE, queued.bump]), accounts)
+    return Instruction(at.tokens.program, bytes([c.TOKENS_INSTRUCTION_ENQUEUE, queued.bump]) + more, accounts)
 
 
 def release(at: Programs, payer: Pubkey, token: TokenAccount, queued: QueuedAccount, *, create: bool) -> Instruction:
@@ -289,12 +338,25 @@ def release(at: Programs, payer: Pubkey, token: TokenAccount, queued: QueuedAcco
     return Instruction(at.tokens.program, bytes([c.TOKENS_INSTRUCTION_RELEASE]) + bump, accounts)
 
 
-def pause(at: Programs, signer: Pubkey, token: Pubkey | None = None, *, paused: bool = True) -> Instruction:
-    """Stops (or, `paused` false, lets go) everything, or the one token whose account is given."""
-    number = c.TOKENS_INSTRUCTION_PAUSE if paused else c.TOKENS_INSTRUCTION_UNPAUSE
-    bridge = _writes(at.authority) if token is None else _reads(at.authority)
-    accounts = [_signs(signer, writable=False), bridge] + ([] if token is None else [_writes(token)])
-    return Instruction(at.tokens.program, bytes([number]), accounts)
+def close_sent(at: Programs, sequence: int, sender: Pubkey) -> Instruction:
+    """Long after its expiry: the rent of a transfer's outbox account to the transfer's `sender`. Anyone may send it."""
+    accounts = [
+        _writes(at.authority),
+        _writes(at.sibyl.outbox(sequence).address),
+        _writes(sender),
+        _reads(at.sibyl.program),
+    ]
+    return Instruction(at.tokens.program, bytes([c.TOKENS_INSTRUCTION_CLOSE_SENT]), accounts)
+
+
+def pause(at: Programs, signer: Pubkey, token: Pubkey | None = None) -> Instruction:
+    """Stops everything, or the one token whose account is given."""
+    accounts = [_signs(signer, writable=False), *_switched(at, token)]
+    return Instruction(at.tokens.program, bytes([c.TOKENS_INSTRUCTION_PAUSE]), accounts)
+
+
+def _switched(at: Programs, token: Pubkey | None) -> list[AccountMeta]:
+    return [_writes(at.authority)] if token is None else [_reads(at.authority), _writes(token)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,8 +370,29 @@ class Limits:
     cap: int = c.TOKENS_UNLIMITED
 
 
-def set_limits(at: Programs, authority: Pubkey, token: Pubkey, limits: Limits) -> Instruction:
-    """The governance authority's limits for the token whose account is given."""
+@dataclass(frozen=True, slots=True)
+class Act:
+    """An act of governance that is announced first: its instruction data, and the accounts that it works on. Made by the functions below."""
+
+    data: bytes
+    token: Pubkey | None
+    destination: Pubkey | None = None
+
+    @property
+    def operation(self) -> bytes:
+        """What names its announcement."""
+        return keccak256(
+            self.data, *(bytes(WORD) if one is None else bytes(one) for one in (self.token, self.destination))
+        )
+
+
+def unpause(token: Pubkey | None = None) -> Act:
+    """Ends the pause of everything, or of the one token whose account is given."""
+    return Act(bytes([c.TOKENS_INSTRUCTION_UNPAUSE]), token)
+
+
+def set_limits(token: Pubkey, limits: Limits) -> Act:
+    """New limits of the token whose account is given; buckets start full."""
     numbers = (
         limits.outbound_capacity,
         limits.outbound_refill,
@@ -318,8 +401,58 @@ def set_limits(at: Programs, authority: Pubkey, token: Pubkey, limits: Limits) -
         limits.cap,
     )
     data = bytes([c.TOKENS_INSTRUCTION_SET_LIMITS]) + b"".join(_le(one, 8, "a limit") for one in numbers)
-    accounts = [_signs(authority, writable=False), _reads(at.authority), _writes(token)]
+    return Act(data, token)
+
+
+def emergency_exit(token: Pubkey, amount: int, destination: Pubkey) -> Act:
+    """Moves `amount` wire units of a paused native token from its vault to the token account `destination`."""
+    return Act(bytes([c.TOKENS_INSTRUCTION_EMERGENCY_EXIT]) + _le(amount, 8, "amount"), token, destination)
+
+
+def schedule(at: Programs, authority: Pubkey, act: Act) -> Instruction:
+    """Announces an act; `authority` pays the rent of the announcement, which comes back with it."""
+    scheduled = at.tokens.scheduled(act.operation)
+    where = b"".join(bytes(WORD) if one is None else bytes(one) for one in (act.token, act.destination))
+    data = bytes([c.TOKENS_INSTRUCTION_SCHEDULE, scheduled.bump]) + where + act.data
+    accounts = [_signs(authority), _reads(at.authority), _writes(scheduled.address), _SYSTEM]
     return Instruction(at.tokens.program, data, accounts)
+
+
+def cancel(at: Programs, signer: Pubkey, act: Act, payer: Pubkey) -> Instruction:
+    """Takes an announcement back; `signer` is authority or guardian, `payer` who announced it."""
+    announcement = _announcement(at, act, payer)
+    return Instruction(
+        at.tokens.program,
+        bytes([c.TOKENS_INSTRUCTION_CANCEL]),
+        [_signs(signer, writable=False), _reads(at.authority), *announcement],
+    )
+
+
+def carry_out(
+    at: Programs, authority: Pubkey, act: Act, payer: Pubkey, token: TokenAccount | None = None
+) -> Instruction:
+    """Does what was announced, once its delay has passed; `payer` announced it. An emergency exit needs its `token` too."""
+    accounts = [_signs(authority, writable=False)]
+    if act.data[0] == c.TOKENS_INSTRUCTION_UNPAUSE:
+        accounts += _switched(at, act.token)
+    elif act.token is None:
+        raise EncodeError("This act works on one token: name its account.")
+    else:
+        accounts += [_reads(at.authority), _writes(act.token)]
+    if act.destination is not None:
+        if token is None:
+            raise EncodeError("An emergency exit needs the token's mint, vault and program.")
+        accounts += [
+            _reads(token.mint),
+            _writes(_vault(at, token)),
+            _writes(act.destination),
+            _reads(token.token_program),
+        ]
+    return Instruction(at.tokens.program, act.data, [*accounts, *_announcement(at, act, payer)])
+
+
+def _announcement(at: Programs, act: Act, payer: Pubkey) -> list[AccountMeta]:
+    return [_writes(at.tokens.scheduled(act.operation).address), _writes(payer)]
 
 
 def create_associated(payer: Pubkey, owner: Pubkey, mint: Pubkey, token_program: Pubkey) -> Instruction:

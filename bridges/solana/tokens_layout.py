@@ -29,6 +29,9 @@ UNLIMITED: Final = c.TOKENS_UNLIMITED
 _TOKEN_ACCOUNT: Final = 165
 _MINT: Final = 82
 _AMOUNT_AT: Final = 64
+_STATE_AT: Final = 108
+_INITIALISED: Final = 1
+_SUPPLY_AT: Final = 36
 _DECIMALS_AT: Final = 44
 
 
@@ -84,6 +87,10 @@ class TokenAddresses:
     def queued(self, digest: Digest) -> Pda:
         """[queued, digest]."""
         return _derive(self.program, c.TOKENS_SEED_QUEUED, digest)
+
+    def scheduled(self, operation: bytes) -> Pda:
+        """[scheduled, operation]."""
+        return _derive(self.program, c.TOKENS_SEED_SCHEDULED, operation)
 
 
 class _Fields:
@@ -255,11 +262,44 @@ class QueuedAccount:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduledAccount:
+    """[scheduled, operation]: an announced act of governance, which may be carried out from `ready_at`. `payer` gets the rent back."""
+
+    ready_at: UnixSeconds
+    payer: Pubkey
+    operation: bytes
+
+    @classmethod
+    def decode(cls, account: AccountData, program: Pubkey) -> "ScheduledAccount":
+        """Raises DecodeError."""
+        f = _Fields(account, program, "scheduled", c.TOKENS_ACCOUNT_SCHEDULED, c.TOKENS_SCHEDULED_ACCOUNT_SIZE)
+        return cls(
+            UnixSeconds(f.uint(c.TOKENS_SCHEDULED_ACCOUNT_READY_AT_OFFSET)),
+            f.key(c.TOKENS_SCHEDULED_ACCOUNT_PAYER_OFFSET),
+            f.word(c.TOKENS_SCHEDULED_ACCOUNT_OPERATION_OFFSET),
+        )
+
+
 def token_amount(account: AccountData) -> int:
     """Smallest units in an SPL token account. Raises DecodeError when it is none."""
     if account.owner not in (TOKEN, TOKEN_2022) or len(account.data) < _TOKEN_ACCOUNT:
         raise DecodeError("This is not a token account of SPL Token or Token-2022.")
     return int.from_bytes(account.data[_AMOUNT_AT : _AMOUNT_AT + 8], "little")
+
+
+def token_account_is(account: AccountData, owner: Pubkey, mint: Pubkey, token_program: Pubkey) -> bool:
+    """Whether this is a token account of that owner and mint that can be paid into (initialised, not frozen)."""
+    data = account.data
+    if account.owner != token_program or len(data) < _TOKEN_ACCOUNT or data[_STATE_AT] != _INITIALISED:
+        return False
+    return (data[:WORD], data[WORD:_AMOUNT_AT]) == (bytes(mint), bytes(owner))
+
+
+def mint_supply(account: AccountData) -> int:
+    """Smallest units of an SPL mint that exist. Raises DecodeError when it is none."""
+    mint_decimals(account)
+    return int.from_bytes(account.data[_SUPPLY_AT : _SUPPLY_AT + 8], "little")
 
 
 def mint_decimals(account: AccountData) -> int:

@@ -1,9 +1,11 @@
-"""What takes a delivered token message: finds its token, and builds the instruction that redeems it (TOKENS.md §5).
+"""What takes a delivered token message: finds its token, and builds the instruction that redeems it (TOKENS.md §5), or gives back
+what was not delivered.
 
 Guarantees: what it builds is for the one message given; whether it is due is decided by the token program. It reads accounts at the
 confirmed commitment and remembers only what never changes (which token an EVM bridge speaks for). It sends nothing.
 """
 
+from enum import Enum
 from typing import Final
 
 from solders.instruction import Instruction
@@ -11,18 +13,26 @@ from solders.pubkey import Pubkey
 
 from bridges.solana import tokens_instructions as ti
 from bridges.solana.client import SolanaClient
-from bridges.solana.layout import AccountData, InboxAccount, ProgramAddresses
-from bridges.solana.tokens_layout import BridgeAccount, TokenAccount, TokenAddresses, TokenKind, associated
+from bridges.solana.layout import AccountData, InboxAccount, OutboxAccount, ProgramAddresses
+from bridges.solana.tokens_layout import (
+    BridgeAccount,
+    TokenAccount,
+    TokenAddresses,
+    TokenKind,
+    associated,
+    token_account_is,
+)
 from oracle.errors import Rejected, Transient
 from oracle.protocol import constants as c
 from oracle.protocol.errors import DecodeError
-from oracle.protocol.message import Message
+from oracle.protocol.message import Message, NonDelivery
 from oracle.protocol.tokens import TokenRegistration, TokenTransfer
 from oracle.protocol.types import Account, ChainType, Kind
 
 OVER_LIMIT: Final = "OverLimit"
 """The token program's name for a transfer over the rate limit."""
-_TYPE: Final = (0, bytes([c.TOKENS_ACCOUNT_TOKEN, c.ACCOUNT_LAYOUT_VERSION]))
+IS_TOKEN: Final = (0, bytes([c.TOKENS_ACCOUNT_TOKEN, c.ACCOUNT_LAYOUT_VERSION]))
+"""What a token's account begins with, for searches by memcmp."""
 
 
 class TokenLookup:
@@ -69,12 +79,12 @@ class TokenLookup:
 
     async def all(self) -> tuple[TokenAccount, ...]:
         """Every registered token."""
-        found = await self._client.find(self.at.tokens.program, [_TYPE], "confirmed")
+        found = await self._client.find(self.at.tokens.program, [IS_TOKEN], "confirmed")
         return tuple([self._decoded(one.account) for one in found])
 
     async def _find(self, offset: int, value: bytes) -> TokenAccount | None:
         origin = (await self.bridge()).origin
-        for one in await self._client.find(self.at.tokens.program, [_TYPE, (offset, value)], "confirmed"):
+        for one in await self._client.find(self.at.tokens.program, [IS_TOKEN, (offset, value)], "confirmed"):
             token = self._decoded(one.account)
             if ti.token_address(self.at, token, origin) == one.address:
                 return token
@@ -92,18 +102,34 @@ class TokenLookup:
         )
 
 
-class TokenRedeemer:
-    """Builds what takes a message to the bridge authority, on behalf of `payer`, who also paid for its inbox account."""
+class Fees(Enum):
+    """When a relayer takes the fee that a transfer offers."""
 
-    def __init__(self, lookup: TokenLookup, payer: Pubkey) -> None:
-        self._lookup, self._payer = lookup, payer
+    NEVER = "never"
+    """The recipient gets all."""
+    IF_ACCOUNT_EXISTS = "if its token account exists"
+    ALWAYS = "always"
+    """Create the relayer's token account first, where there is none (rent of about 0.002 SOL, once for each token)."""
+
+
+class TokenRedeemer:
+    """Builds what takes a message to the bridge authority, on behalf of `payer`, who also paid for its inbox account.
+
+    `fees`: whether the payer takes the fees that transfers offer.
+    """
+
+    def __init__(self, lookup: TokenLookup, payer: Pubkey, fees: Fees = Fees.IF_ACCOUNT_EXISTS) -> None:
+        self._lookup, self._payer, self._fees = lookup, payer, fees
 
     def concerns(self, message: Message) -> bool:
-        """Whether the message is for the bridge authority."""
-        return message.kind is Kind.MESSAGE and message.recipient == bytes(self._lookup.at.authority)
+        """Whether the message, or the word that one was not delivered, is for the bridge authority."""
+        kinds = (Kind.MESSAGE, Kind.NON_DELIVERY)
+        return message.kind in kinds and message.recipient == bytes(self._lookup.at.authority)
 
     async def redeem_instruction(self, message: Message, inbox_payer: Pubkey | None = None) -> Instruction | None:
-        """Redeems a transfer or accepts a registration; None for a message that no instruction would take."""
+        """Redeems a transfer, accepts a registration or refunds what was not delivered; None for a message that no instruction would take."""
+        if message.kind is Kind.NON_DELIVERY:
+            return await self._refund(message, inbox_payer)
         bridge = await self._lookup.bridge()
         delivered = ti.Delivered(message, inbox_payer or self._payer)
         try:
@@ -118,12 +144,77 @@ class TokenRedeemer:
         if token is None:
             return None
         recipient = Pubkey(transfer.recipient)
-        target = associated(recipient, token.mint, token.token_program).address
-        create = await self._lookup.account(target) is None
-        return ti.redeem(self._lookup.at, self._payer, token, delivered, recipient, create=create)
+        create = await self._absent(token, recipient)
+        fee_account = await self._fee_account(token, transfer)
+        return ti.redeem(
+            self._lookup.at, self._payer, token, delivered, recipient, create=create, fee_account=fee_account
+        )
+
+    async def fee_account_instruction(self, message: Message) -> Instruction | None:
+        """Creates the account that the fee of this transfer would go to; None when there is no fee to take, or an account already.
+
+        For `Fees.ALWAYS`: to be sent before the message is delivered.
+        """
+        if self._fees is not Fees.ALWAYS or message.kind is not Kind.MESSAGE:
+            return None
+        try:
+            transfer = self._transfer(message)
+        except DecodeError:
+            return None
+        token = await self._lookup.by_evm_bridge(message.sender)
+        if token is None or not self._takes_fee(transfer) or not await self._absent(token, self._payer):
+            return None
+        return ti.create_associated(self._payer, self._payer, token.mint, token.token_program)
+
+    def _takes_fee(self, transfer: TokenTransfer) -> bool:
+        return transfer.fee > 0 and self._fees is not Fees.NEVER and transfer.recipient != bytes(self._payer)
+
+    async def _fee_account(self, token: TokenAccount, transfer: TokenTransfer) -> Pubkey | None:
+        if not self._takes_fee(transfer):
+            return None
+        own = associated(self._payer, token.mint, token.token_program).address
+        found = await self._lookup.account(own)
+        usable = found is not None and token_account_is(found, self._payer, token.mint, token.token_program)
+        return own if usable else None
+
+    async def _absent(self, token: TokenAccount, owner: Pubkey) -> bool:
+        return await self._lookup.account(associated(owner, token.mint, token.token_program).address) is None
+
+    async def _refund(self, notice: Message, inbox_payer: Pubkey | None) -> Instruction | None:
+        found = await self._lapsed(notice, inbox_payer)
+        if found is None:
+            return None
+        token, lapsed, sender = found
+        create = await self._absent(token, sender)
+        return ti.refund(self._lookup.at, self._payer, token, lapsed, sender, create=create)
+
+    async def _lapsed(
+        self, notice: Message, inbox_payer: Pubkey | None
+    ) -> tuple[TokenAccount, ti.Lapsed, Pubkey] | None:
+        """The transfer that was not delivered, from its outbox account: its token, its expiry and its sender."""
+        sibyl = self._lookup.at.sibyl
+        try:
+            told = NonDelivery.from_bytes(notice.payload)
+            found = await self._lookup.account(sibyl.outbox(notice.sequence).address)
+            sent = None if found is None else OutboxAccount.decode(found, sibyl.program).message
+            if sent is None or sent.digest != told.digest:
+                return None  # closed, or no message of this program
+            transfer = TokenTransfer.from_bytes(
+                sent.payload, origin=ChainType.SOLANA, destination=sent.destination.chain.chain_type
+            )
+        except DecodeError:
+            return None
+        token = await self._lookup.by_evm_bridge(sent.recipient)
+        if token is None:
+            return None
+        lapsed = ti.Lapsed(notice, inbox_payer or self._payer, sent.destination, sent.expiry)
+        return token, lapsed, Pubkey(transfer.sender.account)
 
     async def enqueue_instruction(self, message: Message, inbox_payer: Pubkey | None = None) -> Instruction | None:
-        """Queues a transfer over the inbound limit; None for another message."""
+        """Queues a transfer, or the refund of one, over the inbound limit; None for another message."""
+        if message.kind is Kind.NON_DELIVERY:
+            found = await self._lapsed(message, inbox_payer)
+            return None if found is None else ti.enqueue_refund(self._lookup.at, self._payer, found[0], found[1])
         token = await self._lookup.by_evm_bridge(message.sender)
         if token is None:
             return None

@@ -398,6 +398,11 @@ def test_solana_tokens_attack__number_of_accounts_or_trailing_data__refused(
     delivered = tokens.deliver(tokens.transfer_in(token, user, 5))
     queued = QueuedAccount(1, sp.DEADLINE, tokens.address(token), user, user, delivered.message.digest)
     authority = tokens.bench.authority
+    lapsed = tokens.notice(tokens.sent(native, 5))
+    limits = ti.set_limits(tokens.address(token), ti.Limits())
+    leaving = ti.emergency_exit(tokens.address(native), 1, associated(user, native.mint, TOKEN).address)
+    for act in (limits, leaving):
+        tokens.announce(act)
     steps = [
         tokens.redeem(token, delivered, user),
         tokens.redeem(token, delivered, user, create=False),
@@ -407,9 +412,12 @@ def test_solana_tokens_attack__number_of_accounts_or_trailing_data__refused(
         tokens.send(native, 1),
         tokens.register(native.mint),
         st.initialise(tokens),
-        ti.set_limits(tokens.at, authority.pubkey(), tokens.address(token), ti.Limits()),
+        ti.refund(tokens.at, user, native, lapsed, user, create=False),
+        ti.enqueue_refund(tokens.at, user, native, lapsed),
         ti.pause(tokens.at, authority.pubkey(), tokens.address(token)),
-        ti.pause(tokens.at, authority.pubkey(), paused=False),
+        ti.cancel(tokens.at, authority.pubkey(), limits, authority.pubkey()),
+        ti.close_sent(tokens.at, lapsed.notice.sequence, user),
+        *(tokens.act(act, native) for act in (limits, leaving, ti.unpause(), ti.unpause(tokens.address(token)))),
     ]
     for step in steps:
         metas, program = list(step.accounts), step.program_id
@@ -666,14 +674,20 @@ def test_solana_tokens_attack_roles__strangers_and_the_guardian__may_not(
         assert bench.refused(ti.pause(at, mallory.pubkey(), target), signers=(mallory,)) == "NotGuardian"
         bench.accepted(ti.pause(at, tokens.guardian.pubkey(), target), signers=(tokens.guardian,))
         for who in (mallory, tokens.guardian):
-            step = ti.pause(at, who.pubkey(), target, paused=False)
+            unpause = ti.unpause(target)
+            step = ti.schedule(at, who.pubkey(), unpause)
             assert bench.refused(step, signers=(who,)) == "NotAuthority"
-        unsigned = ti.pause(at, bench.authority.pubkey(), target, paused=False)
+            step = ti.carry_out(at, who.pubkey(), unpause, tokens.governance)
+            assert bench.refused(step, signers=(who,)) == "NotAuthority"
+        tokens.announce(unpause)
+        unsigned = tokens.act(unpause)
         unsigned = bent(unsigned, account_0=AccountMeta(bench.authority.pubkey(), False, False))
         assert bench.refused(unsigned) == "MissingSignature"
     for who in (mallory, tokens.guardian):
-        step = ti.set_limits(at, who.pubkey(), address, ti.Limits(cap=1))
-        assert bench.refused(step, signers=(who,)) == "NotAuthority"
+        for act in (ti.set_limits(address, ti.Limits(cap=1)), ti.emergency_exit(address, 1, who.pubkey())):
+            assert bench.refused(ti.schedule(at, who.pubkey(), act), signers=(who,)) == "NotAuthority"
+            step = ti.carry_out(at, who.pubkey(), act, tokens.governance, token)
+            assert bench.refused(step, signers=(who,)) in ("NotAuthority", "NotNative")
 
 
 def test_solana_tokens_attack_initialise__by_a_stranger_or_twice_or_badly__refused(mallory: Keypair) -> None:

@@ -12,12 +12,14 @@ from bridges.solana import tokens_instructions as ti
 from bridges.solana.submitter import SolanaSubmitter
 from bridges.solana.tokens import SolanaTokens
 from bridges.solana.tokens_layout import NATIVE_MINT, TOKEN, TokenKind
+from bridges.solana.tokens_ledger import SolanaTokenLedger
+from bridges.solana.tokens_redeemer import Fees
 from contracts.solana.build import build_programs
 from contracts.solana.deploy import deploy_program
-from oracle.errors import ConfigError, Rejected
-from oracle.ports import Submission
+from oracle.errors import ConfigError, Rejected, Transient
+from oracle.ports import Submission, TokenHolding, TokenSide
 from oracle.protocol.interop import InteropAddress
-from oracle.protocol.message import Message
+from oracle.protocol.message import Message, non_delivery_message
 from oracle.protocol.tokens import TokenRegistration, TokenTransfer, create2_address
 from oracle.protocol.types import Account, ChainType, Kind, Sequence, UnixSeconds
 from tests.support import samples
@@ -52,10 +54,10 @@ class Inbound:
             UnixSeconds(0), payload,
         )  # fmt: skip
 
-    def transfer(self, sender: Account, recipient: Pubkey, amount: int) -> Message:
+    def transfer(self, sender: Account, recipient: Pubkey, amount: int, fee: int = 0) -> Message:
         source = InteropAddress(samples.EVM.chain, samples.CONSUMER)
         return self.message(
-            sender, TokenTransfer(source, ChainType.SOLANA, Account(bytes(recipient)), amount).to_bytes()
+            sender, TokenTransfer(source, ChainType.SOLANA, Account(bytes(recipient)), amount, fee).to_bytes()
         )
 
     async def deliver(self, message: Message, *others: Message) -> int:
@@ -139,11 +141,11 @@ async def test_solana_tokens__what_cannot_be_redeemed_now__is_delivered_and_wait
     paused = inbound.transfer(token.evm_bridge, user, 10)
     await inbound.deliver(paused)
     assert await tokens.balance(token.mint) == 1
-    await tokens.pause(token.mint, paused=False)
+    await tokens.govern(await tokens.unpausing(token.mint))
     assert await tokens.redeem(paused) is not None
     assert await tokens.balance(token.mint) == 11
 
-    await tokens.set_limits(token.mint, ti.Limits(inbound_capacity=50, cap=1_000))
+    await tokens.govern(await tokens.limiting(token.mint, ti.Limits(inbound_capacity=50, cap=1_000)))
     over = inbound.transfer(token.evm_bridge, user, 51)
     await inbound.deliver(over)
     queued = await tokens.queued(over.digest)
@@ -160,3 +162,105 @@ async def test_solana_tokens__what_cannot_be_redeemed_now__is_delivered_and_wait
     malformed = inbound.message(token.evm_bridge, b"not a transfer")
     await inbound.deliver(malformed)
     assert await tokens.redeem(malformed) is None
+
+
+async def test_solana_tokens__transfer_that_expires__comes_back_with_its_non_delivery(net: SolanaNet) -> None:
+    tokens = await deployed(net)
+    inbound = Inbound(net, tokens)
+    await tokens.wrap(1_000_000)
+    await tokens.register(NATIVE_MINT)
+    recipient = InteropAddress(samples.EVM.chain, st.EVM_RECIPIENT)
+    before = await tokens.balance(NATIVE_MINT)
+    receipt = await tokens.transfer(NATIVE_MINT, recipient, 400_000, fee=1_000)
+    assert receipt.body.expiry > 0
+    notice = non_delivery_message(receipt.body)
+    await inbound.deliver(notice)
+    assert await tokens.balance(NATIVE_MINT) == before
+    assert (await tokens.status(NATIVE_MINT)).token.outstanding == 0
+    assert await tokens.redeem(notice) is None
+    with pytest.raises(Rejected) as caught:
+        await tokens.close_sent(receipt.sequence)
+    assert caught.value.reason == "TooEarly"
+
+    # Over the limit the refund waits in the queue; paused, it waits in its inbox account.
+    await tokens.govern(await tokens.limiting(NATIVE_MINT, ti.Limits(inbound_capacity=5_000)))
+    again = await tokens.transfer(NATIVE_MINT, recipient, 300_000)
+    over = non_delivery_message(again.body)
+    await inbound.deliver(over)
+    queued = await tokens.queued(over.digest)
+    assert queued is not None
+    assert (queued.amount, queued.recipient) == (300_000, net.authority.pubkey())
+    small = non_delivery_message((await tokens.transfer(NATIVE_MINT, recipient, 2_000)).body)
+    await tokens.pause(NATIVE_MINT)
+    await inbound.deliver(small)
+    held = await tokens.balance(NATIVE_MINT)
+    await tokens.govern(await tokens.unpausing(NATIVE_MINT))
+    assert await tokens.redeem(small) is not None
+    assert await tokens.balance(NATIVE_MINT) == held + 2_000
+
+
+async def test_solana_tokens__relayer__takes_the_fee_as_it_was_told_to(net: SolanaNet) -> None:
+    tokens = await deployed(net)
+    inbound = Inbound(net, tokens)
+    await inbound.deliver(inbound.message(st.FACTORY, TokenRegistration(st.ERC20, 6, b"E", b"E").to_bytes()))
+    token = await tokens.lookup.by_native(st.ERC20)
+    assert token is not None
+    relayer = net.authority.pubkey()
+    expected = 0
+    # Without a token account it takes nothing, unless it is told to create one; then it has one.
+    for fees, taken in (
+        (Fees.IF_ACCOUNT_EXISTS, 0),
+        (Fees.ALWAYS, 7),
+        (Fees.IF_ACCOUNT_EXISTS, 7),
+        (Fees.ALWAYS, 7),
+        (Fees.NEVER, 0),
+    ):
+        node = SolanaSubmitter(
+            net.client, net.program, net.authority, tokens_program=Account(bytes(tokens.at.tokens.program)), fees=fees
+        )
+        recipient = Keypair().pubkey()
+        message = inbound.transfer(token.evm_bridge, recipient, 100, fee=7)
+        assert await node.submit(Submission(message, net.key.attest(message))) is not None
+        expected += taken
+        assert await tokens.balance(token.mint, recipient) == 100 - taken
+        assert await tokens.balance(token.mint, relayer) == expected
+    # A queued transfer pays all of it to its recipient, and what is for the relayer itself has no fee.
+    own = inbound.transfer(token.evm_bridge, relayer, 50, fee=7)
+    await inbound.deliver(own)
+    assert await tokens.balance(token.mint, relayer) == expected + 50
+
+
+async def test_solana_tokens_ledger__every_token__counter_and_what_is_held(net: SolanaNet) -> None:
+    tokens = await deployed(net)
+    program = Account(bytes(tokens.at.tokens.program))
+    ledger = SolanaTokenLedger(net.client, net.program, program)
+    assert await ledger.holdings() == ()
+    inbound, user = Inbound(net, tokens), net.authority.pubkey()
+    await inbound.deliver(inbound.message(st.FACTORY, TokenRegistration(st.ERC20, 6, b"E", b"E").to_bytes()))
+    wrapped = await tokens.lookup.by_native(st.ERC20)
+    assert wrapped is not None
+    await inbound.deliver(inbound.transfer(wrapped.evm_bridge, user, 500))
+    await tokens.wrap(1_000_000)
+    await tokens.register(NATIVE_MINT)
+    await tokens.transfer(NATIVE_MINT, InteropAddress(samples.EVM.chain, st.EVM_RECIPIENT), 300_000)
+    # Anybody may send tokens to the vault: they are held, and not counted.
+    vault = tokens.at.tokens.vault(NATIVE_MINT).address
+    lamports = await net.client.balance(vault)
+    found = (await net.client.accounts([vault], "confirmed")).accounts[0]
+    assert found is not None
+    more = found.data[:64] + (300_001).to_bytes(8, "little") + found.data[72:]
+    await net.plant(vault, found.owner, more, lamports + 1)
+    native = await tokens.lookup.by_mint(NATIVE_MINT)
+    assert native is not None
+    holdings = {one.bridge: one for one in await ledger.holdings()}
+    assert holdings == {
+        wrapped.evm_bridge: TokenHolding(wrapped.evm_bridge, st.ERC20, TokenSide.WRAPPED, 6, 500, 500),
+        native.evm_bridge: TokenHolding(
+            native.evm_bridge, Account(bytes(NATIVE_MINT)), TokenSide.NATIVE, 9, 300_000, 300_001
+        ),
+    }
+
+
+async def test_solana_tokens_ledger__no_such_program__is_transient(net: SolanaNet) -> None:
+    with pytest.raises(Transient, match="initialised"):
+        await SolanaTokenLedger(net.client, net.program, Account(bytes(Pubkey.new_unique()))).holdings()

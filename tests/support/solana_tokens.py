@@ -26,7 +26,7 @@ from bridges.solana.tokens_layout import (
 )
 from contracts.solana.build import build_programs
 from oracle.protocol.interop import InteropAddress
-from oracle.protocol.message import Message
+from oracle.protocol.message import Message, non_delivery_message
 from oracle.protocol.tokens import TokenRegistration, TokenTransfer, create2_address
 from oracle.protocol.types import Account, ChainType, Digest, Endpoint, Kind, Sequence, UnixSeconds, evm_account
 from tests.support import solana_program as sp
@@ -175,17 +175,24 @@ class TokenBench:
         self.bench.accepted(self.accept(self.deliver(self.registration(erc20, decimals)), erc20))
         return self.wrapped(erc20)
 
-    def transfer_in(self, token: TokenAccount, recipient: Pubkey, amount: int) -> Message:
+    def transfer_in(self, token: TokenAccount, recipient: Pubkey, amount: int, fee: int = 0) -> Message:
         """A transfer message from the token's EVM bridge."""
         sender = InteropAddress(sp.EVM.chain, sp.EVM_USER)
-        payload = TokenTransfer(sender, ChainType.SOLANA, Account(bytes(recipient)), amount).to_bytes()
+        payload = TokenTransfer(sender, ChainType.SOLANA, Account(bytes(recipient)), amount, fee).to_bytes()
         return self.inbound(token.evm_bridge, payload)
 
     def redeem(
-        self, token: TokenAccount, delivered: ti.Delivered, recipient: Pubkey, *, create: bool = True
+        self,
+        token: TokenAccount,
+        delivered: ti.Delivered,
+        recipient: Pubkey,
+        *,
+        create: bool = True,
+        fee_account: Pubkey | None = None,
     ) -> Instruction:
         """The redeem instruction."""
-        return ti.redeem(self.at, self.user, token, delivered, recipient, create=create)
+        at = self.at
+        return ti.redeem(at, self.user, token, delivered, recipient, create=create, fee_account=fee_account)
 
     def receive(self, token: TokenAccount, recipient: Pubkey, amount: int) -> Digest:
         """Deliver and redeem a transfer."""
@@ -196,13 +203,38 @@ class TokenBench:
     # ---- messages out ----
 
     def send(
-        self, token: TokenAccount, amount: int, recipient: Account = EVM_RECIPIENT, sender: Pubkey | None = None
+        self,
+        token: TokenAccount,
+        amount: int,
+        recipient: Account = EVM_RECIPIENT,
+        sender: Pubkey | None = None,
+        *,
+        expiry: int = 0,
+        fee: int = 0,
     ) -> Instruction:
         """The send_tokens instruction of the user."""
         who = sender or self.user
         source = associated(who, token.mint, token.token_program).address
-        sending = ti.Sending(who, source, recipient, amount)
+        sending = ti.Sending(who, source, recipient, amount, UnixSeconds(expiry), fee)
         return ti.send_tokens(self.at, token, sending, self.bench.next_sequence(), sp.EVM)
+
+    def sent(self, token: TokenAccount, amount: int, *, expiry: int = 0, fee: int = 0) -> Message:
+        """Send, and return the posted message."""
+        sequence = self.bench.next_sequence()
+        self.bench.accepted(self.send(token, amount, expiry=expiry, fee=fee))
+        return self.posted(sequence)
+
+    def notice(self, message: Message) -> ti.Lapsed:
+        """The committee's word that a transfer expired undelivered, delivered."""
+        notice = non_delivery_message(message)
+        self.bench.accepted(self.bench.delivery(notice))
+        return ti.Lapsed(notice, self.user, sp.EVM, message.expiry)
+
+    def refund(
+        self, token: TokenAccount, lapsed: ti.Lapsed, sender: Pubkey | None = None, *, create: bool = True
+    ) -> Instruction:
+        """The refund instruction."""
+        return ti.refund(self.at, self.user, token, lapsed, sender or self.user, create=create)
 
     def register(self, mint: Pubkey, program: Pubkey = TOKEN) -> Instruction:
         """The register_token instruction."""
@@ -214,16 +246,35 @@ class TokenBench:
         self.bench.accepted(self.register(mint, program))
         return self.native(mint)
 
+    @property
+    def governance(self) -> Pubkey:
+        """The governance authority."""
+        return self.bench.authority.pubkey()
+
+    def announce(self, act: ti.Act) -> None:
+        """Announce an act of governance."""
+        self.bench.accepted(ti.schedule(self.at, self.governance, act), signers=(self.bench.authority,))
+
+    def act(self, act: ti.Act, token: TokenAccount | None = None) -> Instruction:
+        """The instruction that carries out what was announced."""
+        return ti.carry_out(self.at, self.governance, act, self.governance, token)
+
+    def govern(self, act: ti.Act, token: TokenAccount | None = None) -> None:
+        """Announce an act and carry it out at once (on a bench without a delay)."""
+        step = ti.schedule(self.at, self.governance, act)
+        self.bench.accepted(step, self.act(act, token), signers=(self.bench.authority,))
+
     def limit(self, token: TokenAccount, limits: ti.Limits) -> None:
         """Set limits as governance."""
-        step = ti.set_limits(self.at, self.bench.authority.pubkey(), self.address(token), limits)
-        self.bench.accepted(step, signers=(self.bench.authority,))
+        self.govern(ti.set_limits(self.address(token), limits))
 
     def pause(self, token: TokenAccount | None = None, *, paused: bool = True) -> None:
         """Pause (or not) as governance."""
         address = None if token is None else self.address(token)
-        step = ti.pause(self.at, self.bench.authority.pubkey(), address, paused=paused)
-        self.bench.accepted(step, signers=(self.bench.authority,))
+        if paused:
+            self.bench.accepted(ti.pause(self.at, self.governance, address), signers=(self.bench.authority,))
+        else:
+            self.govern(ti.unpause(address))
 
 
 def deploy(bench: sp.Bench | None = None) -> TokenBench:
@@ -244,10 +295,11 @@ def initialise(tokens: TokenBench, link: ti.Link = LINK, settings: ti.Settings |
     return ti.initialise(tokens.at, tokens.bench.authority.pubkey(), link, chosen)
 
 
-def start() -> TokenBench:
-    """Both programs, ready."""
+def start(governance_delay: int = 0) -> TokenBench:
+    """Both programs, ready; acts of governance wait for `governance_delay` seconds."""
     tokens = deploy()
-    tokens.bench.accepted(initialise(tokens), signers=(tokens.bench.authority,))
+    step = initialise(tokens, settings=ti.Settings(tokens.guardian.pubkey(), QUEUE_DELAY, governance_delay))
+    tokens.bench.accepted(step, signers=(tokens.bench.authority,))
     return tokens
 
 

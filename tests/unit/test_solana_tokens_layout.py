@@ -143,7 +143,7 @@ def test_solana_tokens_instructions__values_out_of_range__refused_here() -> None
     with pytest.raises(EncodeError):
         ti.initialise(AT, USER, LINK, ti.Settings(USER, 1, 1 << 32))
     with pytest.raises(EncodeError):
-        ti.set_limits(AT, USER, USER, ti.Limits(cap=1 << 64))
+        ti.set_limits(USER, ti.Limits(cap=1 << 64))
 
 
 def test_solana_tokens_instructions__a_wrapped_token__has_its_mint_in_the_vaults_place() -> None:

@@ -158,6 +158,31 @@ pub fn writeRegistration(out: *[REGISTRATION_SIZE]u8, registration: *const Regis
     @memcpy(out[224..][0..registration.symbol.len], registration.symbol);
 }
 
+/// What a transfer of this program said: who sent it, and how much. Taken apart by writing it again: nothing else has the same bytes.
+pub const Sent = struct { sender: *const [32]u8, amount: u64 };
+
+pub fn parseSent(payload: []const u8, chain_reference: *const [32]u8) Error!Sent {
+    if (payload.len != TRANSFER_SIZE) return error.InvalidTransfer;
+    const given = payload[0..TRANSFER_SIZE];
+    const sender = given[198..230];
+    const amount = runtime.readBig(u64, given[88..96]);
+    const fee = runtime.readBig(u64, given[120..128]);
+    var again: [TRANSFER_SIZE]u8 = undefined;
+    writeTransfer(&again, &.{
+        .chain_reference = chain_reference,
+        .sender = sender,
+        .recipient = given[288..308],
+        .amount = amount,
+        .fee = fee,
+    });
+    var at: usize = 0;
+    while (at < TRANSFER_SIZE) : (at += 32) {
+        if (!runtime.equal(given[at..][0..32], again[at..][0..32])) return error.InvalidTransfer;
+    }
+    if (fee >= amount) return error.InvalidTransfer; // so that the amount is not zero either
+    return .{ .sender = sender, .amount = amount };
+}
+
 fn writeWord(out: *[32]u8, value: u64) void {
     runtime.writeBig(u64, out[24..32], value);
 }

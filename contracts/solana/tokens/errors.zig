@@ -32,6 +32,12 @@ pub const Own = error{
     InsufficientTokens,
     FeeTooHigh,
     ExpiryTooFar,
+    WrongNotice,
+    NotNative,
+    NotPaused,
+    OverShare,
+    UnknownAct,
+    NotAnnounced,
 };
 
 pub const Error = sibyl.errors.Error || Own;
@@ -56,15 +62,21 @@ fn entry(err: Own) sibyl.errors.Entry {
         error.UnderLimit => .{ .code = 715, .sentence = "The transfer is within the rate limit: redeem it instead of queueing it." },
         error.OverCap => .{ .code = 716, .sentence = "More would be locked or minted than the token's cap allows." },
         error.Paused => .{ .code = 717, .sentence = "The bridge, or this token, is paused." },
-        error.NotGuardian => .{ .code = 718, .sentence = "Only the guardian or the governance authority may pause." },
+        error.NotGuardian => .{ .code = 718, .sentence = "Only the guardian or the governance authority may pause, or cancel an announcement." },
         error.NotReleasable => .{ .code = 719, .sentence = "The queue delay has not passed yet." },
         error.NotExact => .{ .code = 720, .sentence = "The vault did not get or give exactly the amount: tokens with fees cannot cross." },
         error.InsufficientLocked => .{ .code = 721, .sentence = "More would be released or burnt than is outstanding." },
         error.ForbiddenRecipient => .{ .code = 722, .sentence = "The recipient is zero or a part of the bridge: tokens sent there would be lost." },
         error.WrappedMint => .{ .code = 723, .sentence = "This mint is a wrapped token of the bridge: send it home instead of registering it." },
+        error.InsufficientTokens => .{ .code = 724, .sentence = "The sender's token account holds less than the amount." },
         error.FeeTooHigh => .{ .code = 725, .sentence = "The fee must be less than the amount that crosses." },
         error.ExpiryTooFar => .{ .code = 726, .sentence = "The expiry is too far ahead: a transfer expires within 30 days." },
-        error.InsufficientTokens => .{ .code = 724, .sentence = "The sender's token account holds less than the amount." },
+        error.WrongNotice => .{ .code = 727, .sentence = "The non-delivery is not about a transfer of this token, or its transfer had another expiry." },
+        error.NotNative => .{ .code = 728, .sentence = "Only a native token has a vault that could be wound down." },
+        error.NotPaused => .{ .code = 729, .sentence = "An emergency exit needs the token itself to have been paused for seven days without break." },
+        error.OverShare => .{ .code = 730, .sentence = "An emergency exit takes at most a tenth of what was locked when its day began." },
+        error.UnknownAct => .{ .code = 731, .sentence = "Only an unpause, new limits and an emergency exit are announced." },
+        error.NotAnnounced => .{ .code = 732, .sentence = "This act was not announced with these very arguments and accounts: schedule it, and wait for the delay." },
     };
 }
 
@@ -72,7 +84,7 @@ fn entry(err: Own) sibyl.errors.Entry {
 pub fn report(err: Error) u64 {
     @branchHint(.cold);
     return switch (err) {
-        error.WrongBridge, error.WrongToken, error.WrongMint, error.WrongTokenProgram, error.WrongVault, error.WrongTokenAccount, error.NotAssociated, error.UnsafeMint, error.UnsupportedDecimals, error.InvalidTransfer, error.InvalidRegistration, error.WrongOrigin, error.AmountTooSmall, error.AmountTooLarge, error.OverLimit, error.UnderLimit, error.OverCap, error.Paused, error.NotGuardian, error.NotReleasable, error.NotExact, error.InsufficientLocked, error.ForbiddenRecipient, error.WrappedMint, error.InsufficientTokens, error.FeeTooHigh, error.ExpiryTooFar => |own| reportOwn(own),
+        error.WrongBridge, error.WrongToken, error.WrongMint, error.WrongTokenProgram, error.WrongVault, error.WrongTokenAccount, error.NotAssociated, error.UnsafeMint, error.UnsupportedDecimals, error.InvalidTransfer, error.InvalidRegistration, error.WrongOrigin, error.AmountTooSmall, error.AmountTooLarge, error.OverLimit, error.UnderLimit, error.OverCap, error.Paused, error.NotGuardian, error.NotReleasable, error.NotExact, error.InsufficientLocked, error.ForbiddenRecipient, error.WrappedMint, error.InsufficientTokens, error.FeeTooHigh, error.ExpiryTooFar, error.WrongNotice, error.NotNative, error.NotPaused, error.OverShare, error.UnknownAct, error.NotAnnounced => |own| reportOwn(own),
         else => |other| sibyl.errors.report(other),
     };
 }

@@ -23,7 +23,8 @@ pub const Inbox = struct {
     body: message.Body,
 };
 
-/// Reads an inbox account: written by Sibyl, a message of a user's kind, from the linked gateway, to the bridge authority.
+/// Reads an inbox account: written by Sibyl, to the bridge authority, and either a message of a user's kind from the linked gateway, or
+/// Sibyl's own word that a message of the bridge authority was not delivered.
 pub fn readInbox(authority: *const Authority, account: *Account, payer: *Account, program: *Account) Error!Inbox {
     const bridge = authority.bridge;
     if (!runtime.equal(&program.key, &bridge.sibyl)) return error.WrongAddress;
@@ -31,10 +32,23 @@ pub fn readInbox(authority: *const Authority, account: *Account, payer: *Account
     try payer.requireWritable();
     const inbox = try sibyl.account.openWithBody(sibyl.account.Inbox, &bridge.sibyl, account);
     const body = try message.parseBody(sibyl.account.bodyOf(sibyl.account.Inbox, account));
-    if (body.kind() != constants.KIND_MESSAGE) return error.UnknownKind;
-    if (!message.samePlace(body.origin(), &bridge.origin)) return error.WrongOrigin;
+    switch (body.kind()) {
+        constants.KIND_MESSAGE => if (!message.samePlace(body.origin(), &bridge.origin)) return error.WrongOrigin,
+        constants.KIND_NON_DELIVERY => {
+            var home: message.Place = undefined;
+            message.writePlace(&home, &bridge.chain_reference, &bridge.sibyl);
+            if (!message.samePlace(body.origin(), &home)) return error.WrongOrigin;
+            if (!runtime.equal(body.sender(), &bridge.sibyl)) return error.WrongOrigin;
+        },
+        else => return error.UnknownKind,
+    }
     if (!runtime.equal(body.recipient(), &authority.account.key)) return error.WrongBridge;
     return .{ .account = account, .payer = payer, .program = program, .digest = &inbox.digest, .body = body };
+}
+
+/// That the inbox account holds a message of this kind.
+pub fn requireKind(inbox: *const Inbox, kind: u8) Error!void {
+    if (inbox.body.kind() != kind) return error.UnknownKind;
 }
 
 /// Sibyl gives the rent back to its payer and keeps the replay bit. Views into the inbox account end here.
@@ -90,5 +104,17 @@ pub fn send(authority: *const Authority, post: *const Post, recipient: *const [3
         .signers = 0b00001,
         .data = data[0 .. HEAD + payload.len],
         .derivation = state.authorityOf(bridge),
+    });
+}
+
+/// Sibyl gives the rent of a post to its sender, the bridge authority, which signs for it.
+pub fn closeOutbox(authority: *const Authority, outbox: *Account) Error!void {
+    const accounts = [_]*Account{ outbox, authority.account };
+    try runtime.invoke(&.{
+        .program_id = &authority.bridge.sibyl,
+        .accounts = &accounts,
+        .signers = 0b10,
+        .data = &.{constants.INSTRUCTION_CLOSE_OUTBOX},
+        .derivation = state.authorityOf(authority.bridge),
     });
 }

@@ -1,5 +1,5 @@
 //! Paying a recipient: mints a wrapped token or releases a native one to the recipient's associated token account, which it creates
-//! when its accounts are given. Used by redeem and release; they have decided before that the amount is due.
+//! when its accounts are given. Used by redeem, refund and release; they have decided before that the amount is due.
 
 const sibyl = @import("sibyl");
 const runtime = sibyl.runtime;
@@ -37,7 +37,8 @@ pub fn accountsOf(payer: *Account, list: []const *Account) Error!Accounts {
     };
 }
 
-/// Pays `amount` wire units to the associated account of `recipient`. Counters first, calls after.
+/// Pays `amount` wire units to the associated account of `recipient`, but for `fee` of them to the fee account where there is one. Counters
+/// first, calls after.
 pub fn pay(
     invocation: *const Invocation,
     authority: *const gateway.Authority,
@@ -50,26 +51,46 @@ pub fn pay(
     try requireRecipient(authority, &due.recipient);
     try spl.requireAssociated(accounts.target, &due.recipient, &token.token_program, &token.mint, due.bump);
     if (accounts.creation) |creation| try create(accounts, &creation, &due.recipient);
-    const before = try spl.checkAccount(accounts.target, &token.token_program, &token.mint, &due.recipient);
-
-    const units = try token.unitsOf(due.amount);
-    const mover = spl.Mover{ .account = authority.account, .derivation = state.authorityOf(authority.bridge) };
-    const amount = spl.Amount{ .units = units, .decimals = token.native_decimals };
     if (token.isNative()) {
         try state.requireVault(invocation, accounts.vault, token);
         token.outstanding = try limits.shrink(token.outstanding, due.amount);
-        try spl.transfer(&token.token_program, accounts.vault, accounts.mint, accounts.target, &mover, amount);
     } else {
         if (!runtime.equal(&accounts.vault.key, &token.mint)) return error.WrongVault;
         token.outstanding = try limits.grow(token.outstanding, due.amount, token.cap);
-        try spl.mintTo(&token.token_program, accounts.mint, accounts.target, &mover, amount);
     }
-    const after = try spl.checkAccount(accounts.target, &token.token_program, &token.mint, &due.recipient);
+    const fee = if (due.fee_account == null) 0 else due.fee;
+    if (due.fee_account) |account| {
+        if (fee != 0) try move(authority, token, accounts, &.{ .target = account, .owner = &accounts.payer.key, .amount = fee });
+    }
+    try move(authority, token, accounts, &.{ .target = accounts.target, .owner = &due.recipient, .amount = due.amount - fee });
+}
+
+const Payment = struct { target: *Account, owner: *const Pubkey, amount: u64 };
+
+/// Releases or mints to one token account, which must have got exactly that.
+fn move(authority: *const gateway.Authority, token: *const state.Token, accounts: *const Accounts, payment: *const Payment) Error!void {
+    const units = try token.unitsOf(payment.amount);
+    const amount = spl.Amount{ .units = units, .decimals = token.native_decimals };
+    const mover = spl.Mover{ .account = authority.account, .derivation = state.authorityOf(authority.bridge) };
+    const before = try spl.checkAccount(payment.target, &token.token_program, &token.mint, payment.owner);
+    if (token.isNative()) {
+        try spl.transfer(&token.token_program, accounts.vault, accounts.mint, payment.target, &mover, amount);
+    } else {
+        try spl.mintTo(&token.token_program, accounts.mint, payment.target, &mover, amount);
+    }
+    const after = try spl.checkAccount(payment.target, &token.token_program, &token.mint, payment.owner);
     if (after != try runtime.add(before, units)) return error.NotExact;
 }
 
-/// What is due to whom, copied out of the account that said so.
-pub const Due = struct { recipient: Pubkey, amount: u64, bump: *const [1]u8 };
+/// What is due to whom, copied out of the account that said so. `fee` (less than `amount`) goes to `fee_account`, a token account of the
+/// payer; without one, all goes to the recipient.
+pub const Due = struct {
+    recipient: Pubkey,
+    amount: u64,
+    bump: *const [1]u8,
+    fee: u64 = 0,
+    fee_account: ?*Account = null,
+};
 
 /// The bridge authority owns vaults, and what is paid to it is locked for good.
 pub fn requireRecipient(authority: *const gateway.Authority, recipient: *const Pubkey) Error!void {

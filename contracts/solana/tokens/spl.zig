@@ -109,12 +109,19 @@ pub fn requireTokenProgram(key: *const Pubkey) Error!void {
 
 /// A token account that is usable, of this mint and this owner; returns its amount.
 pub fn checkAccount(account: *Account, program: *const Pubkey, mint: *const Pubkey, owner: *const Pubkey) Error!u64 {
+    const held = try checkAnyAccount(account, program, mint);
+    if (!runtime.equal(account.data()[32..64], owner)) return error.WrongTokenAccount;
+    return held;
+}
+
+/// The same, of whichever owner.
+pub fn checkAnyAccount(account: *Account, program: *const Pubkey, mint: *const Pubkey) Error!u64 {
     if (!runtime.equal(&account.owner, program)) return error.WrongTokenAccount;
     const data = account.data();
     if (data.len < ACCOUNT_SIZE or data.len == MULTISIG_SIZE) return error.WrongTokenAccount;
     if (data.len > ACCOUNT_SIZE and data[ACCOUNT_SIZE] != TYPE_ACCOUNT) return error.WrongTokenAccount;
     if (data[108] != STATE_INITIALIZED) return error.WrongTokenAccount;
-    if (!runtime.equal(data[0..32], mint) or !runtime.equal(data[32..64], owner)) return error.WrongTokenAccount;
+    if (!runtime.equal(data[0..32], mint)) return error.WrongTokenAccount;
     return runtime.readLittle(u64, data[64..72]);
 }
 

@@ -100,7 +100,19 @@ pub const Queued = extern struct {
     digest: [32]u8,
 };
 
+pub const Scheduled = extern struct {
+    pub const TYPE = constants.TOKENS_ACCOUNT_SCHEDULED;
+    account_type: u8,
+    layout_version: u8,
+    bump: u8,
+    reserved: [5]u8,
+    ready_at: u64,
+    payer: Pubkey,
+    operation: [32]u8,
+};
+
 comptime {
+    account.assertLayout(Scheduled, "TOKENS_SCHEDULED_ACCOUNT");
     account.assertLayout(Bridge, "TOKENS_BRIDGE_ACCOUNT");
     account.assertLayout(Token, "TOKENS_TOKEN_ACCOUNT");
     account.assertLayout(Queued, "TOKENS_QUEUED_ACCOUNT");
@@ -140,6 +152,14 @@ pub fn openQueued(invocation: *const Invocation, given: *Account) Error!*Queued 
     return queued;
 }
 
+pub fn openScheduled(invocation: *const Invocation, given: *Account) Error!*Scheduled {
+    try given.requireWritable();
+    const scheduled = try account.open(Scheduled, invocation, given);
+    const seeds = [_]Slice{ Slice.of(constants.TOKENS_SEED_SCHEDULED), Slice.of(&scheduled.operation) };
+    try runtime.requireAddress(invocation, given, .{ .seeds = &seeds, .bump = &scheduled.bump });
+    return scheduled;
+}
+
 /// The vault of a native token.
 pub fn requireVault(invocation: *const Invocation, given: *const Account, token: *const Token) Error!void {
     const seeds = [_]Slice{ Slice.of(constants.TOKENS_SEED_VAULT), Slice.of(&token.mint) };
@@ -155,4 +175,10 @@ pub fn requireRunning(bridge: *const Bridge, token: ?*const Token) Error!void {
 pub fn requireAuthority(bridge: *const Bridge, signer: *const Account) Error!void {
     try signer.requireSigner();
     if (!runtime.equal(&bridge.authority, &signer.key)) return error.NotAuthority;
+}
+
+/// The guardian, or the governance authority in its place.
+pub fn requireGuardian(bridge: *const Bridge, signer: *const Account) Error!void {
+    try signer.requireSigner();
+    if (!runtime.equal(&signer.key, &bridge.guardian) and !runtime.equal(&signer.key, &bridge.authority)) return error.NotGuardian;
 }

@@ -44,6 +44,7 @@ pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!
     try validateAccounts(invocation, &accounts);
     const bridge = accounts.authority.bridge;
     try state.requireRunning(bridge, null);
+    try gateway.requireKind(&accounts.inbox, constants.KIND_MESSAGE);
     if (!runtime.equal(accounts.inbox.body.sender(), &bridge.factory)) return error.WrongBridge;
     const registration = try abi.parseRegistration(accounts.inbox.body.payload());
     sibyl.message.checkAddress(constants.CHAIN_TYPE_EIP155, registration.token) catch return error.InvalidRegistration;

@@ -9,10 +9,13 @@ const Invocation = runtime.Invocation;
 
 pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!void {
     try arguments.finish();
-    const switches = try open(invocation);
-    const signer = switches.signer;
-    if (!runtime.equal(&signer.key, &switches.bridge.guardian) and !runtime.equal(&signer.key, &switches.bridge.authority)) return error.NotGuardian;
-    switches.set(1);
+    if (invocation.count != 2 and invocation.count != 3) return error.WrongAccountCount;
+    const switches = try open(invocation, try invocation.accounts(invocation.count));
+    try state.requireGuardian(switches.bridge, switches.signer);
+    if (switches.token) |token| {
+        if (token.paused == 0) token.paused_since = try runtime.now(); // a second pause is no new begin
+        token.paused = 1;
+    } else switches.bridge.paused = 1;
 }
 
 /// What pause and unpause change: the bridge, or one token.
@@ -20,22 +23,13 @@ pub const Switches = struct {
     signer: *Account,
     bridge: *state.Bridge,
     token: ?*state.Token,
-
-    pub fn set(self: *const Switches, paused: u8) void {
-        if (self.token) |token| {
-            token.paused = paused;
-        } else {
-            self.bridge.paused = paused;
-        }
-    }
 };
 
-pub fn open(invocation: *const Invocation) Error!Switches {
-    if (invocation.count != 2 and invocation.count != 3) return error.WrongAccountCount;
-    const list = try invocation.accounts(invocation.count);
+/// From signer and bridge, and perhaps a token.
+pub fn open(invocation: *const Invocation, list: []const *Account) Error!Switches {
     try list[0].requireSigner();
     const bridge = try state.openBridge(invocation, list[1]);
-    if (invocation.count == 2) {
+    if (list.len == 2) {
         try list[1].requireWritable();
         return .{ .signer = list[0], .bridge = bridge, .token = null };
     }
