@@ -31,7 +31,7 @@ from oracle.protocol.hashing import keccak256
 from oracle.protocol.types import ADDRESS, WORD, Account, evm_account
 
 CONTRACTS = (
-    *("Gateway", "Committee", "ModelRegistry", "OracleHub", "FeeSplitter", "TumourConsumer"),
+    *("Gateway", "Committee", "ModelRegistry", "OracleHub", "FeeSplitter", "Timelock", "TumourConsumer"),
     *token_refusals.CONTRACTS,
 )
 """Artefacts whose errors are known by name."""

@@ -1,7 +1,7 @@
 """Puts Sibyl's contracts on an EVM chain, wired together: what the devnet does at its start, and an operator once a chain.
 
 Guarantees: contracts that do not depend on one another go out at once, in four waves; it returns only when everything is mined; the
-deployer owns every contract. It does not verify what it deploys against a source, and it does not hand ownership over.
+deployer owns every contract, until `bridges.evm.governance.hand_over` gives them to a timelock. It does not verify what it deploys against a source.
 """
 
 import asyncio
@@ -100,6 +100,18 @@ async def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lamb
     return await _Deployment(sender, plan, progress).run()
 
 
+async def create(sender: Sender, name: str, *arguments: Any) -> ChecksumAddress:
+    """One of Sibyl's contracts, newly deployed. Raises Rejected, Transient."""
+    return (await _created(sender, name, creation_code(name, *arguments)))[0]
+
+
+async def _created(sender: Sender, name: str, code: bytes) -> tuple[ChecksumAddress, Mined]:
+    receipt = await sender.send(Call(None, code))
+    if receipt.contract is None or await sender.client.code_size(receipt.contract) == 0:
+        raise Transient(f"The endpoint says that {name} was deployed, but shows no code of it: try again.")
+    return receipt.contract, receipt
+
+
 async def set_peer(sender: Sender, gateway: ChecksumAddress, origin: Endpoint, *, trusted: bool = True) -> Mined:
     """Trust, or distrust, an origin at a gateway that the sender owns."""
     data = interface("Gateway").encode("setPeer", encode_endpoint(origin), trusted)
@@ -130,17 +142,15 @@ async def deploy_tokens(
     """
     receipts: list[Mined] = []
 
-    async def create(name: str, *arguments: Any) -> ChecksumAddress:
-        receipt = await sender.send(Call(None, creation_code(name, *arguments)))
-        if receipt.contract is None or await sender.client.code_size(receipt.contract) == 0:
-            raise Transient(f"The endpoint says that {name} was deployed, but shows no code of it: try again.")
+    async def new(name: str, *arguments: Any) -> ChecksumAddress:
+        address, receipt = await _created(sender, name, creation_code(name, *arguments))
         receipts.append(receipt)
-        return receipt.contract
+        return address
 
     codes = [creation_code(name) for name in _BLUEPRINTS]
-    blueprints = [await create("Blueprint", code) for code in codes]
-    ether = weth or await create("Weth")
-    factory = await create("TokenFactory", sender.address, gateway, authority.to_bytes(), ether, tuple(blueprints))
+    blueprints = [await new("Blueprint", code) for code in codes]
+    ether = weth or await new("Weth")
+    factory = await new("TokenFactory", sender.address, gateway, authority.to_bytes(), ether, tuple(blueprints))
     gas = sum(receipt.gas_used for receipt in receipts)
     native, wrapped, token = (keccak256(code) for code in codes)
     return TokenDeployment(factory, ether, native, wrapped, token, gas)
@@ -196,10 +206,9 @@ class _Deployment:
         return await self._create_raw(contract, creation_code(contract, *arguments))
 
     async def _create_raw(self, name: str, code: bytes) -> ChecksumAddress:
-        receipt = await self._send(Call(None, code), f"deploy {name}")
-        address = receipt.contract
-        if address is None or await self._sender.client.code_size(address) == 0:
-            raise Transient(f"The endpoint says that {name} was deployed, but shows no code of it: try again.")
+        address, receipt = await _created(self._sender, name, code)
+        self._receipts.append(receipt)
+        self._progress(f"deploy {name}")
         self._at[name] = address
         return address
 
