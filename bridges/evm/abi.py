@@ -74,6 +74,8 @@ class Interface:
     def __init__(self, name: str, abi: Sequence[Any]) -> None:
         self.name = name
         self._functions = {entry["name"]: entry for entry in abi if entry["type"] == "function"}
+        # Of functions that share a name no two take as many arguments.
+        self._overloads = {(e["name"], len(e["inputs"])): e for e in abi if e["type"] == "function"}
         self._events = {entry["name"]: entry for entry in abi if entry["type"] == "event"}
         self._errors = {entry["name"]: entry for entry in abi if entry["type"] == "error"}
         self._constructor: Any = next(
@@ -82,7 +84,8 @@ class Interface:
 
     def encode(self, function: str, *arguments: Any) -> bytes:
         """Calldata. Structs are tuples, addresses text or 20 bytes. Raises EncodeError."""
-        entry = self._functions[function]
+        # With a wrong number of arguments some entry of the name says what it does not take.
+        entry = self._overloads.get((function, len(arguments)), self._functions[function])
         return function_abi_to_4byte_selector(entry) + self._encode(function, entry, arguments)
 
     def encode_constructor(self, *arguments: Any) -> bytes:

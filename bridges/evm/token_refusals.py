@@ -6,7 +6,7 @@ The names and arguments are those of the Solidity errors; a test holds them to t
 from collections.abc import Mapping
 from typing import Final
 
-CONTRACTS: Final = ("TokenFactory", "NativeBridge", "WrappedBridge", "WrappedToken")
+CONTRACTS: Final = ("TokenFactory", "NativeBridge", "WrappedBridge", "WrappedToken", "TransferGuard")
 SENTENCES: Final[Mapping[str, str]] = {
     # transfers
     "BridgePaused": "This token's bridge is paused by a guardian: try again when governance has resumed it.",
@@ -22,7 +22,27 @@ SENTENCES: Final[Mapping[str, str]] = {
     "ERC20InsufficientAllowance": "The bridge {spender} is allowed to take {allowance}, less than the {needed} to be sent.",
     "SafeERC20FailedOperation": "The token {token} refused to move.",
     "ReentrancyGuardReentrantCall": "The token called the bridge back while it was moved; such tokens cannot do that.",
+    "InvalidFee": "The fee is whole wire units of {unit} of the token's smallest units each, and less than the amount; {fee} is not.",
+    "InvalidExpiry": "A transfer expires after the present ({after_}) and not after {latest} (Unix seconds), not at {expiry}.",
+    "AlreadyRefunded": "The transfer {id} was given back already.",
+    "MalformedPayload": "These bytes are not what a token bridge sends.",
+    # the emergency exit
+    "NotPausedLongEnough": "An emergency exit needs a pause of seven days without break; this one began at {since} (0: there is none).",
+    "ExitTooLarge": "In this period {left} wire units may still leave by an emergency exit, at least one at a time; not {amount}.",
+    # the guard
+    "NotCleared": "The transfer {id} needs the guard's clearance: ask for its score, or governance to clear it.",
+    "NoClearance": "A transfer of this size needs the guard's clearance first: ask for its score, then send exactly what was cleared.",
+    "NotAGuard": "There is no contract at {guard}.",
+    "NoSettings": "Governance has set up no guard for the bridge {bridge}.",
+    "InvalidSettings": "A guard's model takes six inputs and gives one output, its policy is served here, and its decisions live a while.",
+    "NotGuarded": "The bridge {bridge} asks this guard about no transfer of {amount} wire units: just send it.",
+    "NotWaiting": "No transfer {id} waits at this bridge.",
+    "AlreadyAsked": "The score was asked for already, by the request {requestId}: wait for its answer.",
+    "AlreadyDecided": "The guard has decided of this transfer already; governance can decide otherwise.",
+    "NotAsked": "The guard has no open request {requestId}.",
+    "StillPending": "The answer may still come, until {deadline} (Unix seconds).",
     # the queue
+    "AlreadyQueued": "A transfer {id} waits here already.",
     "NotQueued": "No transfer {id} waits here: it was paid out already, or never waited.",
     "StillQueued": "The transfer waits until {releasableAt} (Unix seconds).",
     "QueueDelayTooLong": "A transfer over the limit waits at most {most} seconds, not {delay}.",

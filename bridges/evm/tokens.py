@@ -1,22 +1,24 @@
-"""The user's side of the token bridge on an EVM chain (TOKENS.md §4): registers tokens, sends them over, shows limits and the queue.
+"""The user's side of the token bridge on an EVM chain (TOKENS.md §4): registers tokens, sends them over, shows limits, queue and refunds.
 
 Guarantees: what the contracts refuse is refused before a transaction is paid for, in a sentence that says what to change; only bridges that the
 factory knows are spoken to; a transfer takes what crosses and leaves what is below one wire unit; an allowance is for the one transfer. It
 delivers nothing: that is the submitter's part. Amounts are in the token's smallest unit unless they are called wire units.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
-from eth_account.messages import encode_typed_data
 from eth_typing import ChecksumAddress
 
 from bridges.evm.abi import account_of, address_of, interface
-from bridges.evm.account import EvmAccount
 from bridges.evm.answers import Mined
 from bridges.evm.sender import Call, Sender
+from bridges.evm.token_ledger import EvmTokenLedger
+from bridges.evm.token_permits import Permit, PermitAccount, sign_permit
 from oracle.errors import ConfigError, DecodeError, EncodeError, Rejected, Transient
+from oracle.ports import TokenHolding
+from oracle.protocol.finality import Finality
 from oracle.protocol.interop import InteropAddress
 from oracle.protocol.message import Message
 from oracle.protocol.tokens import from_wire, to_wire
@@ -24,32 +26,6 @@ from oracle.protocol.types import Account, Digest
 
 _ZERO = "0x" + "00" * 20
 _NO_LIMIT = (1 << 256) - 1
-_PERMIT_SECONDS = 1800
-_USUAL_FIELDS = 0x0F
-"""ERC-5267: name, version, chain id and contract, no salt."""
-
-
-class PermitAccount(EvmAccount):
-    """An account that can also sign permits (ERC-2612), so that a transfer needs no transaction for its allowance."""
-
-    __slots__ = ()
-
-    def sign_permit(self, domain: Mapping[str, Any], message: Mapping[str, Any]) -> tuple[int, bytes, bytes]:
-        """(v, r, s) over the typed data (EIP-712)."""
-        names = ("name", "string"), ("version", "string"), ("chainId", "uint256"), ("verifyingContract", "address")
-        permit = ("owner", "address"), ("spender", "address"), ("value", "uint256"), ("nonce", "uint256")
-        fields = (*permit, ("deadline", "uint256"))
-        data = {
-            "types": {
-                "EIP712Domain": [{"name": name, "type": kind} for name, kind in names if name in domain],
-                "Permit": [{"name": name, "type": kind} for name, kind in fields],
-            },
-            "primaryType": "Permit",
-            "domain": dict(domain),
-            "message": dict(message),
-        }
-        signed = self._local.sign_message(encode_typed_data(full_message=data))
-        return signed.v, signed.r.to_bytes(32), signed.s.to_bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +54,19 @@ class BridgeStatus:
     inbound_left: int | None
     paused: bool
     queue_delay: int
+    guard: ChecksumAddress | None
+    guard_limit: int
+    """A transfer of more than this needs the guard's clearance; without a guard it means nothing."""
+
+
+class RefundState(Enum):
+    """What became of a transfer that lapsed."""
+
+    NONE = "none"
+    """Nothing came back: it was delivered, may still be, or the committee's word of its lapse is not here yet."""
+    WAITING = "waiting"
+    """It is in the queue, for its sender."""
+    PAID = "paid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +87,30 @@ class TokenReceipt:
 
 @dataclass(frozen=True, slots=True)
 class WaitingTransfer:
-    """An inbound transfer over the rate limit. `amount` in wire units, `releasable_at` in Unix seconds."""
+    """An inbound transfer or refund that waits: over the rate limit, or for the guard (`guarded`). `amount` in wire units, `releasable_at`
+    in Unix seconds; a guarded one that was cleared may be released before, as far as the rate allows."""
 
     recipient: ChecksumAddress
     amount: int
     releasable_at: int
+    guarded: bool
 
 
 class EvmTokens:
-    """One factory's tokens, for one account. `permits` signs permits for the sender's own account."""
+    """One factory's tokens, for one account. `permits` signs permits for the sender's own account; `finality` is that of `holdings`."""
 
-    def __init__(self, sender: Sender, factory: Account, permits: PermitAccount | None = None) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        factory: Account,
+        permits: PermitAccount | None = None,
+        finality: Finality | None = None,
+    ) -> None:
         if permits is not None and permits.address != sender.address:
             raise ConfigError("Permits must be signed by the account that sends the transfers.")
         self._sender, self._client, self._permits = sender, sender.client, permits
         self._factory = address_of(factory)
+        self._ledger = EvmTokenLedger(sender.client, factory, finality)
         self._gateway: ChecksumAddress | None = None
 
     @property
@@ -163,39 +161,58 @@ class EvmTokens:
     # ---- transfers ----
 
     async def transfer(
-        self, token: ChecksumAddress | Account, recipient: InteropAddress, amount: int, *, permit: bool = False
+        self,
+        token: ChecksumAddress | Account,
+        recipient: InteropAddress,
+        amount: int,
+        *,
+        permit: bool | None = None,
+        expiry: int = 0,
+        fee: int = 0,
     ) -> TokenReceipt:
         """Send `amount` to the linked chain, as much of it as makes whole wire units. Raises Rejected, EncodeError, Transient.
 
-        A native token needs an allowance: by a permit within the transfer, or by a transaction of its own before it.
+        A native token needs an allowance: by a permit within the transfer (`permit` true; None: if the token takes them and there is a signer),
+        or by a transaction of its own before it. `expiry`: last Unix second of delivery, at most 30 days ahead (0: in a day). `fee`: the part of
+        `amount` that pays whoever delivers, whole wire units.
         """
         entry = await self.find(token)
         debit = _debit(entry, amount)
         await self._check_balance(entry, debit)
-        if entry.native and permit:
-            deadline, v, r, s = await self._permit(entry, debit)
-            arguments = (recipient.to_bytes(), debit, deadline, v, r, s)
-            mined = await self._send(entry.bridge, "NativeBridge", "crosschainTransferWithPermit", *arguments)
-        else:
-            if entry.native:
-                await self._allow(entry, debit)
-            mined = await self._send(entry.bridge, "NativeBridge", "crosschainTransfer", recipient.to_bytes(), debit)
+        to, terms = recipient.to_bytes(), (expiry, fee)
+        allowed = not entry.native or await self._allowance(entry) >= debit
+        if entry.native and (permit or (permit is None and not allowed)):
+            signed = await self._permit(entry, debit, needed=permit is True)
+            if signed is not None:
+                arguments = (to, debit, *terms, signed.to_tuple())
+                try:
+                    mined = await self._send(entry.bridge, "NativeBridge", "crosschainTransferWithPermit", *arguments)
+                    return await self._receipt(mined, entry.bridge, debit)
+                except Rejected as refusal:
+                    # A token whose permit is not what it says: the allowance is then still missing.
+                    if permit or refusal.reason != "ERC20InsufficientAllowance":
+                        raise
+        if not allowed:
+            await self._allow(entry, debit)
+        mined = await self._send(entry.bridge, "NativeBridge", "crosschainTransfer", to, debit, *terms)
         return await self._receipt(mined, entry.bridge, debit)
 
-    async def transfer_ether(self, recipient: InteropAddress, amount: int) -> TokenReceipt:
-        """Send wei to the linked chain, as wrapped ether."""
+    async def transfer_ether(
+        self, recipient: InteropAddress, amount: int, *, expiry: int = 0, fee: int = 0
+    ) -> TokenReceipt:
+        """Send wei to the linked chain, as wrapped ether. `expiry` and `fee` as for `transfer`."""
         (weth,) = await self._ask(self._factory, "TokenFactory", "weth")
         entry = await self.find(address_of(bytes.fromhex(weth[2:])))
         debit = _debit(entry, amount)
         balance = await self._client.balance(self.address)
         if balance < debit:
             raise Rejected(f"The account holds {balance} wei, less than the {debit} to be sent.", reason="NoFunds")
-        data = interface("NativeBridge").encode("crosschainTransferEther", recipient.to_bytes())
+        data = interface("NativeBridge").encode("crosschainTransferEther", recipient.to_bytes(), expiry, fee)
         mined = await self._sender.send(Call(entry.bridge, data, debit))
         return await self._receipt(mined, entry.bridge, debit)
 
     async def release(self, token: ChecksumAddress | Account, transfer_id: Digest) -> str:
-        """Pay out a transfer that has waited long enough, to its recipient. The transaction's hash."""
+        """Pay out a transfer that has waited long enough, or was cleared by the guard, to its recipient. The transaction's hash."""
         entry = await self.find(token)
         return (await self._send(entry.bridge, "NativeBridge", "release", transfer_id)).name
 
@@ -204,21 +221,40 @@ class EvmTokens:
     async def status(self, token: ChecksumAddress | Account) -> BridgeStatus:
         """Limits, counters and queue of a token's bridge."""
         entry = await self.find(token)
-        kind, counter = ("NativeBridge", "locked") if entry.native else ("WrappedBridge", "minted")
-        (outstanding,) = await self._ask(entry.bridge, kind, counter)
+        kind = "NativeBridge" if entry.native else "WrappedBridge"
+        (outstanding,) = await self._ask(entry.bridge, kind, "outstanding")
+        guard, guard_limit = await self._guard(entry)
         (limits,) = await self._ask(entry.bridge, kind, "limits")
         outbound, inbound = await self._ask(entry.bridge, kind, "available")
         (queued,) = await self._ask(entry.bridge, kind, "queued")
         (paused,) = await self._ask(entry.bridge, kind, "paused")
         _, _, capped, cap, delay = limits
         left_out, left_in = (None if left == _NO_LIMIT else left for left in (outbound, inbound))
-        return BridgeStatus(entry, outstanding, cap if capped else None, queued, left_out, left_in, paused, delay)
+        most = cap if capped else None
+        return BridgeStatus(
+            entry, outstanding, most, queued, left_out, left_in, paused, delay, guard, guard_limit
+        )  # fmt: skip
 
     async def waiting(self, token: ChecksumAddress | Account, transfer_id: Digest) -> WaitingTransfer | None:
         """A transfer in the queue; None when it does not wait (never did, or was paid out)."""
         entry = await self.find(token)
         ((to, amount, at),) = await self._ask(entry.bridge, "NativeBridge", "waiting", transfer_id)
-        return None if to == _ZERO else WaitingTransfer(address_of(bytes.fromhex(to[2:])), amount, at)
+        if to == _ZERO:
+            return None
+        guard, limit = await self._guard(entry)
+        return WaitingTransfer(address_of(bytes.fromhex(to[2:])), amount, at, guard is not None and amount > limit)
+
+    async def refund(self, token: ChecksumAddress | Account, transfer_id: Digest) -> RefundState:
+        """Whether a transfer that left this chain came back to its sender because it lapsed."""
+        entry = await self.find(token)
+        (known,) = await self._ask(entry.bridge, "NativeBridge", "refunded", transfer_id)
+        if not known:
+            return RefundState.NONE
+        return RefundState.PAID if await self.waiting(token, transfer_id) is None else RefundState.WAITING
+
+    async def holdings(self) -> tuple[TokenHolding, ...]:
+        """What this chain holds of every registered token, at one final block (a `TokenLedger`). Raises Transient."""
+        return await self._ledger.holdings()
 
     async def balance(self, token: ChecksumAddress, account: ChecksumAddress | None = None) -> int:
         """What an account (this one unless named) holds of an ERC-20, in its smallest unit."""
@@ -259,40 +295,28 @@ class EvmTokens:
             unit = f"of {entry.symbol or entry.token} (smallest units)"
             raise Rejected(f"The account holds {balance} {unit}, less than the {debit} to be sent.", reason="NoFunds")
 
+    async def _guard(self, entry: BridgedToken) -> tuple[ChecksumAddress | None, int]:
+        guard, limit = await self._ask(entry.bridge, "NativeBridge", "guard")
+        return (None if guard == _ZERO else address_of(bytes.fromhex(guard[2:]))), limit
+
+    async def _allowance(self, entry: BridgedToken) -> int:
+        return int((await self._ask(entry.token, "Weth", "allowance", self.address, entry.bridge))[0])
+
     async def _allow(self, entry: BridgedToken, debit: int) -> None:
-        (allowed,) = await self._ask(entry.token, "Weth", "allowance", self.address, entry.bridge)
-        if allowed >= debit:
-            return
-        if allowed:  # some tokens refuse to change an allowance that is not zero
+        if await self._allowance(entry):  # some tokens refuse to change an allowance that is not zero
             await self._send(entry.token, "Weth", "approve", entry.bridge, 0)
         await self._send(entry.token, "Weth", "approve", entry.bridge, debit)
 
-    async def _permit(self, entry: BridgedToken, debit: int) -> tuple[int, int, bytes, bytes]:
-        """Deadline and signature. Raises ConfigError without a signer, Rejected when the token takes no permits."""
+    async def _permit(self, entry: BridgedToken, debit: int, *, needed: bool) -> Permit | None:
+        """None when there can be none. Raises instead when one is `needed`: ConfigError without a signer, Rejected for the token."""
         if self._permits is None:
-            raise ConfigError("This account was opened without a signer of permits: send without --permit.")
-        try:
-            domain = await self._domain(entry.token)
-            nonces = await self._call(entry.token, "WrappedToken", "nonces", self.address)
-            (nonce,) = interface("WrappedToken").decode("nonces", nonces)
-        except (Rejected, DecodeError):
-            raise Rejected(f"The token {entry.token} takes no permits: send without one.", reason="NoPermit") from None
-        head = await self._client.block("latest")
-        if head is None:
-            raise Transient("The endpoint shows no newest block: try again.")
-        deadline = head.timestamp + _PERMIT_SECONDS
-        owner = {"owner": self.address, "spender": entry.bridge}
-        signature = self._permits.sign_permit(domain, owner | {"value": debit, "nonce": nonce, "deadline": deadline})
-        return deadline, *signature
-
-    async def _domain(self, token: ChecksumAddress) -> dict[str, Any]:
-        """The EIP-712 domain as the token itself says (ERC-5267). Raises Rejected or DecodeError when it does not."""
-        answer = await self._call(token, "WrappedToken", "eip712Domain")
-        fields, name, version, chain_id, contract, _, _ = interface("WrappedToken").decode("eip712Domain", answer)
-        mine = chain_id == self._client.chain_id and account_of(contract) == account_of(token)
-        if fields[0] != _USUAL_FIELDS or not mine:
-            raise DecodeError("The token's EIP-712 domain is not the usual one.")
-        return {"name": name, "version": version, "chainId": chain_id, "verifyingContract": token}
+            if needed:
+                raise ConfigError("This account was opened without a signer of permits: send without --permit.")
+            return None
+        signed = await sign_permit(self._client, self._permits, entry.token, entry.bridge, debit)
+        if signed is None and needed:
+            raise Rejected(f"The token {entry.token} takes no permits: send without one.", reason="NoPermit")
+        return signed
 
     async def _ask(self, to: ChecksumAddress, contract: str, function: str, *arguments: Any) -> tuple[Any, ...]:
         """A view of a contract that must be there."""

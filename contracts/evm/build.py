@@ -22,7 +22,7 @@ from oracle.errors import ConfigError
 HERE: Final = Path(__file__).resolve().parent
 CONTRACTS: Final = (
     *("Committee", "FeeSplitter", "Gateway", "ModelRegistry", "OracleHub", "Timelock", "TumourConsumer"),
-    *("Blueprint", "NativeBridge", "TokenFactory", "Weth", "WrappedBridge", "WrappedToken"),
+    *("Blueprint", "NativeBridge", "TokenFactory", "TransferGuard", "Weth", "WrappedBridge", "WrappedToken"),
 )
 """What a deployment needs; interfaces and libraries are in these contracts' ABIs already."""
 VERIFIER: Final = "Halo2Verifier"

@@ -6,19 +6,21 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 import pytest_asyncio
-from eth_typing import ChecksumAddress
+from eth_typing import ChecksumAddress, HexStr
 
 from bridges.evm.abi import account_of, address_of, creation_code, interface
 from bridges.evm.account import EvmAccount
 from bridges.evm.deploy import TokenDeployment, deploy_tokens
 from bridges.evm.sender import Call, Sender
 from bridges.evm.submitter import EvmSubmitter
+from bridges.evm.token_ledger import PAGE, read_holdings
+from bridges.evm.token_permits import PermitAccount
 from bridges.evm.token_refusals import CONTRACTS, SENTENCES
-from bridges.evm.tokens import EvmTokens, PermitAccount, TokenReceipt
-from oracle.errors import ConfigError, Rejected
-from oracle.ports import DeliveryState, Receipt, Submission
+from bridges.evm.tokens import EvmTokens, RefundState, TokenReceipt
+from oracle.errors import ConfigError, Rejected, Transient
+from oracle.ports import DeliveryState, Receipt, Submission, TokenHolding, TokenSide
 from oracle.protocol.interop import InteropAddress
-from oracle.protocol.message import Message
+from oracle.protocol.message import Message, non_delivery_message
 from oracle.protocol.tokens import TokenRegistration, TokenTransfer, create2_address
 from oracle.protocol.types import Account, ChainType, Kind, Sequence, UnixSeconds
 from tests.support import samples
@@ -53,9 +55,15 @@ class World:
         to = account_of(recipient)
         return Message(Kind.MESSAGE, samples.SOLANA, destination, sequence, sender, to, UnixSeconds(0), payload)
 
-    def transfer(self, bridge: ChecksumAddress, to: ChecksumAddress, amount: int) -> Message:
-        payload = TokenTransfer(TO, ChainType.EIP155, account_of(to), amount).to_bytes()
+    def transfer(self, bridge: ChecksumAddress, to: ChecksumAddress, amount: int, fee: int = 0) -> Message:
+        payload = TokenTransfer(TO, ChainType.EIP155, account_of(to), amount, fee).to_bytes()
         return self.message(bridge, payload)
+
+    async def lapse(self, sent: TokenReceipt) -> Message:
+        """The committee's word that a transfer from here expired undelivered."""
+        word = non_delivery_message(sent.message)
+        await self.deliver(word)
+        return word
 
     async def deliver(self, message: Message) -> Receipt:
         submitter = EvmSubmitter(self.contracts.sender(), self.contracts.gateway)
@@ -177,7 +185,11 @@ async def test_native__with_permit_or_allowance__same_transfer(world: World) -> 
     registered = await there.register(wrapped)
     sent = await there.transfer(wrapped, TO, 600, permit=True)
     assert posted(sent).amount == 600
-    sent = await there.transfer(wrapped, TO, 400)
+    before = await world.contracts.client.account_nonce(user.address, "latest")
+    sent = await there.transfer(wrapped, TO, 300)  # by itself with a permit: one transaction
+    assert (await world.contracts.client.account_nonce(user.address, "latest")) == before + 1
+    sent = await there.transfer(wrapped, TO, 100, permit=False)
+    assert (await world.contracts.client.account_nonce(user.address, "latest")) == before + 3
     assert (await there.status(wrapped)).outstanding == 1000
     (allowed,) = interface("Weth").decode(
         "allowance",
@@ -189,6 +201,92 @@ async def test_native__with_permit_or_allowance__same_transfer(world: World) -> 
     without = EvmTokens(world.contracts.sender(3), account_of(second.factory))
     with pytest.raises(ConfigError, match="without a signer"):
         await without.transfer(wrapped, TO, 1, permit=True)
+
+
+async def test_terms__expiry_and_fee__in_the_message_and_paid_to_who_delivers(world: World) -> None:
+    user = world.user()
+    weth = world.tokens.weth
+    bridge = (await user.register(weth)).bridge
+    head = await world.contracts.client.block("latest")
+    assert head is not None
+    sent = await user.transfer_ether(TO, ETHER, expiry=head.timestamp + 3600, fee=10**15)
+    assert (sent.message.expiry, posted(sent).fee, posted(sent).amount) == (head.timestamp + 3600, 10**6, 10**9)
+    for fee in (1, ETHER):
+        with pytest.raises(Rejected, match="less than the amount") as refused:
+            await user.transfer_ether(TO, ETHER, fee=fee)
+        assert refused.value.reason == "InvalidFee"
+    with pytest.raises(Rejected, match="expires after the present"):
+        await user.transfer_ether(TO, ETHER, expiry=head.timestamp + 40 * 86400)
+
+    relayer, other = world.contracts.sender().address, world.user(5).address
+    costs = [(await world.deliver(world.transfer(bridge, other, 10**8, fee=10**5))).cost for _ in range(3)]
+    assert await user.balance(weth, relayer) == 3 * 10**5 * 10**9
+    assert await user.balance(weth, other) == 3 * (10**8 - 10**5) * 10**9
+    print(f"release to an existing account, with a fee: {costs[-1]} gas")
+    assert costs[-1] <= GAS_BOUND
+
+
+async def test_refund__lapsed_transfer__comes_back_whole_and_once(world: World) -> None:
+    user = world.user()
+    weth = world.tokens.weth
+    await user.register(weth)
+    sent = await user.transfer_ether(TO, ETHER, fee=10**15)
+    assert await user.refund(weth, sent.digest) is RefundState.NONE
+    await world.lapse(sent)
+    assert await user.refund(weth, sent.digest) is RefundState.PAID
+    assert await user.balance(weth) == ETHER
+    assert (await user.status(weth)).outstanding == 0
+    with pytest.raises(Rejected, match="given back already"):
+        # The same word under another sequence, as only a lying committee signs it.
+        await world.deliver(replace(non_delivery_message(sent.message), sequence=Sequence(999_999)))
+
+    sent = await user.transfer_ether(TO, ETHER)
+    await world.owner(sent.bridge, "NativeBridge", "setLimits", limits(inbound=(True, 5, 0)))
+    await world.lapse(sent)
+    assert await user.refund(weth, sent.digest) is RefundState.WAITING
+    waiting = await user.waiting(weth, sent.digest)
+    assert waiting is not None
+    assert (waiting.recipient, waiting.amount, waiting.guarded) == (user.address, 10**9, False)
+
+
+async def test_holdings__many_tokens__one_block_and_few_calls(world: World) -> None:
+    """What the nodes watch: counters and what is really there, for each token, at a final block."""
+    user = world.user()
+    weth = world.tokens.weth
+    native = (await user.register(weth)).bridge
+    bridge = await world.register_mint()
+    await user.transfer_ether(TO, 2 * ETHER)
+    await world.deliver(world.transfer(bridge, user.address, 700))
+    # Somebody gives the vault a wei less than a wire unit; a token that answers nothing has a bridge too.
+    await world.contracts.sender(3).send(Call(weth, interface("Weth").encode("deposit"), 10**9))
+    await world.contracts.sender(3).send(Call(weth, interface("Weth").encode("transfer", native, 10**9 - 1)))
+    silent = address_of(samples.seeded("silent", 20))
+    await world.contracts.anvil.set_code(silent, b"\x5f\x5f\xfd")
+    mute = (await user.register(silent)).bridge
+    await world.contracts.anvil.mine()
+    expected = (
+        TokenHolding(account_of(native), account_of(weth), TokenSide.NATIVE, 9, 2 * 10**9, 2 * 10**9),
+        TokenHolding(account_of(bridge), MINT, TokenSide.WRAPPED, 9, 700, 700),
+        TokenHolding(account_of(mute), account_of(silent), TokenSide.NATIVE, 0, 0, 0),
+    )
+    assert await user.holdings() == expected
+    # What happened after the final block is not in it.
+    block = await world.contracts.client.block_number()
+    await world.deliver(world.transfer(bridge, user.address, 5))
+    factory = world.tokens.factory
+    assert await read_holdings(world.contracts.client, factory, block) == expected
+    for number in range(3, PAGE + 1):
+        await world.register_mint(Account(samples.seeded(f"mint {number}")))
+    head = await world.contracts.client.block_number()
+    found = await read_holdings(world.contracts.client, factory, head)
+    assert len(found) == PAGE + 1
+    assert len({holding.bridge for holding in found}) == PAGE + 1
+    page = interface("TokenFactory").encode("holdings", 0, PAGE)
+    gas = await world.contracts.client.estimate_gas({"to": factory, "data": HexStr("0x" + page.hex())})
+    print(f"holdings of {PAGE} tokens: one call of {gas} gas")
+    assert gas < 3_000_000
+    with pytest.raises(Transient, match="factory"):
+        await read_holdings(world.contracts.client, weth, head)
 
 
 async def test_queue__over_the_limit__waits_and_is_released_once(world: World) -> None:

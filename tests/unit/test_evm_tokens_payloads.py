@@ -106,12 +106,14 @@ senders = st.builds(InteropAddress, evm_chains, evm_accounts)
 
 
 @PATIENT
-@given(senders, words.map(Account), amounts)
-def test_transfer__any_value__comes_back(sender: InteropAddress, recipient: Account, amount: int) -> None:
-    transfer = TokenTransfer(sender, ChainType.SOLANA, recipient, amount)
+@given(senders, words.map(Account), amounts, st.integers(0, MAX_WIRE_AMOUNT))
+def test_transfer__any_value__comes_back(sender: InteropAddress, recipient: Account, amount: int, fee: int) -> None:
+    fee %= amount
+    transfer = TokenTransfer(sender, ChainType.SOLANA, recipient, amount, fee)
     data = transfer.to_bytes()
     assert TokenTransfer.from_bytes(data, origin=ChainType.EIP155, destination=ChainType.SOLANA) == transfer
-    assert abi_decode(["bytes", "bytes", "uint256"], data) == (sender.to_bytes(), bytes(recipient), amount)
+    words_ = ["bytes", "bytes", "uint256", "uint256"]
+    assert abi_decode(words_, data) == (sender.to_bytes(), bytes(recipient), amount, fee)
 
 
 @PATIENT

@@ -27,6 +27,19 @@ interface ITokenFactory is IAccessControl {
         bytes symbol;
     }
 
+    /// @notice What this chain holds of one token, for the nodes' watch (TOKENS.md section 7). Amounts in wire units.
+    /// @param nativeToken account of its native form
+    /// @param counter what the bridge counts as locked (`native`) or minted
+    /// @param held what is really there: the vault's balance, rounded down (`native`), or the wrapped token's supply
+    struct Holding {
+        bytes32 nativeToken;
+        address bridge;
+        bool native;
+        uint8 wireDecimals;
+        uint256 counter;
+        uint256 held;
+    }
+
     /// @notice A token got its bridge; `token` is its ERC-20 here.
     event TokenRegistered(
         bytes32 indexed nativeToken, address indexed bridge, address indexed token, bool native, uint8 wireDecimals
@@ -47,6 +60,8 @@ interface ITokenFactory is IAccessControl {
     error IsWrapped(address token);
     /// @notice More decimals than amounts on the wire can stand for.
     error UnsupportedDecimals(uint256 decimals);
+    /// @notice A look at tokens that nobody vouches for needs its full gas: give the call more.
+    error InsufficientGas(uint256 available, uint256 required);
     /// @notice The account of a registration is one of this chain, not of the linked one.
     error ForeignToken(bytes32 nativeToken);
     /// @notice The counterpart must be an account on a Solana chain, as a canonical ERC-7930 address.
@@ -85,6 +100,9 @@ interface ITokenFactory is IAccessControl {
 
     /// @notice Registered tokens in the order of their registration.
     function tokenAt(uint256 index) external view returns (bytes32);
+
+    /// @notice Holdings of at most `count` registered tokens, from number `first` on. A token that does not tell the vault's balance holds 0.
+    function holdings(uint256 first, uint256 count) external view returns (Holding[] memory);
 
     /// @notice For the constructors of what is being deployed at this moment; otherwise what was deployed last, or zero.
     function parameters() external view returns (Parameters memory);

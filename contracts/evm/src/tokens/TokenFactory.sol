@@ -10,6 +10,7 @@ import {TokenPayload} from "./TokenPayload.sol";
 import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
 import {CrosschainLinked} from "@openzeppelin/contracts/crosschain/CrosschainLinked.sol";
 import {IERC7786GatewaySource} from "@openzeppelin/contracts/interfaces/draft-IERC7786.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Create2} from "@openzeppelin/contracts/utils/Create2.sol";
 
 /// @title TokenFactory
@@ -20,6 +21,8 @@ contract TokenFactory is ITokenFactory, AccessControl, CrosschainLinked {
 
     /// @dev With more, 2^64 - 1 wire units in the token's smallest unit would not fit in 256 bits.
     uint8 private constant MAX_NATIVE_DECIMALS = 66;
+    /// @dev Gas of a look at a balance.
+    uint256 private constant LOOK_GAS = 200_000;
 
     IERC7786GatewaySource public immutable override gateway;
     address public immutable override weth;
@@ -151,6 +154,17 @@ contract TokenFactory is ITokenFactory, AccessControl, CrosschainLinked {
     }
 
     /// @inheritdoc ITokenFactory
+    function holdings(uint256 first, uint256 count) external view returns (Holding[] memory found) {
+        uint256 end = _tokens.length;
+        if (first > end) first = end;
+        if (count < end - first) end = first + count;
+        found = new Holding[](end - first);
+        for (uint256 i = first; i < end; ++i) {
+            found[i - first] = _holding(_tokens[i]);
+        }
+    }
+
+    /// @inheritdoc ITokenFactory
     function parameters() external view returns (Parameters memory given) {
         given.nativeToken = _givenNativeToken;
         (given.bridge, given.token) = (_givenBridge, _givenToken);
@@ -175,6 +189,30 @@ contract TokenFactory is ITokenFactory, AccessControl, CrosschainLinked {
         address bridge = _deploy(_wrappedBridge, id);
         _isWrapped[token] = true;
         _record(id, bridge, token, false, wireDecimals);
+    }
+
+    function _holding(bytes32 id) private view returns (Holding memory holding) {
+        holding.nativeToken = id;
+        holding.bridge = bridgeOf[id];
+        holding.native = uint256(id) <= type(uint160).max;
+        ITokenBridge bridge = ITokenBridge(holding.bridge);
+        (holding.wireDecimals, holding.counter) = (bridge.wireDecimals(), bridge.outstanding());
+        holding.held = holding.native
+            ? _balanceOf(address(uint160(uint256(id))), holding.bridge) / bridge.scale()
+            : IERC20(predictToken(id)).totalSupply();
+    }
+
+    /// @dev Anybody's token: it gets so much gas and one word, and what it does not tell is 0.
+    function _balanceOf(address token, address account) private view returns (uint256 amount) {
+        bytes memory data = abi.encodeCall(IERC20.balanceOf, (account));
+        // The 63/64 rule would give it less, and make an honest token look empty.
+        if (gasleft() < 2 * LOOK_GAS) revert InsufficientGas(gasleft(), 2 * LOOK_GAS);
+        uint256 most = LOOK_GAS;
+        assembly ("memory-safe") {
+            // Assembly: Solidity's call copies all that is returned.
+            let done := staticcall(most, token, add(data, 0x20), mload(data), 0x00, 0x20)
+            if and(done, gt(returndatasize(), 0x1f)) { amount := mload(0x00) }
+        }
     }
 
     function _deploy(address blueprint, bytes32 salt) private returns (address) {

@@ -15,7 +15,7 @@ contract WrappedBridge is BridgeERC7802, TokenBridge {
 
     /// @notice Wire units that were minted and not burnt.
     function minted() external view returns (uint256) {
-        return _total;
+        return outstanding();
     }
 
     /// @inheritdoc BridgeERC7802
@@ -28,12 +28,21 @@ contract WrappedBridge is BridgeERC7802, TokenBridge {
 
     /// @inheritdoc BridgeERC7802
     function _onReceive(address to, uint256 amount) internal override(BridgeFungible, BridgeERC7802) {
-        _increase(amount);
         super._onReceive(to, amount * scale);
     }
 
+    function _count(uint256 amount) internal override {
+        _increase(amount);
+    }
+
+    /// @dev The wrapped token calls nobody, and refuses no account but zero.
+    function _tryPay(address to, uint256 amount) internal override returns (bool) {
+        _onReceive(to, amount);
+        return true;
+    }
+
     /// @dev Nothing to do: burning needs no allowance. Wallets may treat both kinds of bridge alike.
-    function _usePermit(uint256, uint256, uint8, bytes32, bytes32) internal pure override {}
+    function _usePermit(uint256, Permit calldata) internal pure override {}
 
     // ---- which of two parents: always {TokenBridge}, which asks the other itself
 

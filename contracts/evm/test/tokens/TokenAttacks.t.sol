@@ -324,7 +324,7 @@ contract TokenAttacksTest is TokenWorld {
         hook.approve(address(bridge), type(uint256).max);
         bytes memory guard = abi.encodeWithSelector(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector);
         // A transfer within a transfer would count the same tokens twice.
-        hook.plan(address(bridge), abi.encodeCall(bridge.crosschainTransfer, (interop(SOL_USER), 1 ether)));
+        hook.plan(address(bridge), transferCall(interop(SOL_USER), 1 ether));
         vm.prank(alice);
         bridge.crosschainTransfer(interop(SOL_USER), 1 ether);
         vm.assertFalse(hook.worked(), "transfer in transfer");
@@ -342,7 +342,7 @@ contract TokenAttacksTest is TokenWorld {
         hook.plan(address(bridge), abi.encodeCall(bridge.release, (id)));
         bridge.release(id);
         vm.assertFalse(hook.worked(), "the same release again");
-        hook.plan(address(bridge), abi.encodeCall(bridge.crosschainTransfer, (interop(SOL_USER), 1 ether)));
+        hook.plan(address(bridge), transferCall(interop(SOL_USER), 1 ether));
         bridge.release(second);
         vm.assertFalse(hook.worked(), "transfer in release");
         vm.assertEq(hook.reason(), guard, "guarded");

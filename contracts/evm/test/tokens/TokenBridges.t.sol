@@ -314,7 +314,7 @@ contract TokenBridgesTest is TokenWorld {
         token.approve(address(native), 0);
         (uint8 v, bytes32 r, bytes32 s) = _permit(address(native), 2 ether, START + 60);
         vm.prank(alice);
-        native.crosschainTransferWithPermit(interop(SOL_USER), 2 ether, START + 60, v, r, s);
+        native.crosschainTransferWithPermit(interop(SOL_USER), 2 ether, 0, 0, ITokenBridge.Permit(START + 60, v, r, s));
         vm.assertEq(native.locked(), 2e9, "locked");
         vm.assertEq(token.allowance(alice, address(native)), 0, "spent");
     }
@@ -325,7 +325,7 @@ contract TokenBridgesTest is TokenWorld {
         (uint8 v, bytes32 r, bytes32 s) = _permit(address(native), 2 ether, START + 60);
         token.permit(alice, address(native), 2 ether, START + 60, v, r, s);
         vm.prank(alice);
-        native.crosschainTransferWithPermit(interop(SOL_USER), 2 ether, START + 60, v, r, s);
+        native.crosschainTransferWithPermit(interop(SOL_USER), 2 ether, 0, 0, ITokenBridge.Permit(START + 60, v, r, s));
         vm.assertEq(native.locked(), 2e9, "locked");
     }
 
@@ -336,18 +336,18 @@ contract TokenBridgesTest is TokenWorld {
         // Another account uses alice's signature: the tokens would be the caller's.
         vm.prank(prover);
         vm.expectRevert();
-        native.crosschainTransferWithPermit(interop(SOL_USER), 2 ether, START + 60, v, r, s);
+        native.crosschainTransferWithPermit(interop(SOL_USER), 2 ether, 0, 0, ITokenBridge.Permit(START + 60, v, r, s));
         vm.warp(START + 61);
         vm.prank(alice);
         vm.expectRevert(abi.encodeWithSelector(IERC20Errors.ERC20InsufficientAllowance.selector, address(native), 0, 2 ether));
-        native.crosschainTransferWithPermit(interop(SOL_USER), 2 ether, START + 60, v, r, s);
+        native.crosschainTransferWithPermit(interop(SOL_USER), 2 ether, 0, 0, ITokenBridge.Permit(START + 60, v, r, s));
         vm.assertEq(token.balanceOf(alice), 1000 ether, "nothing moved");
     }
 
     function test_permit__wrapped__needs_none() public {
         receiveTokens(wrapped, alice, 10);
         vm.prank(alice);
-        wrapped.crosschainTransferWithPermit(interop(SOL_USER), 4, 0, 0, 0, 0);
+        wrapped.crosschainTransferWithPermit(interop(SOL_USER), 4, 0, 0, ITokenBridge.Permit(0, 0, 0, 0));
         vm.assertEq(wrapped.minted(), 6, "burnt");
     }
 
@@ -478,11 +478,13 @@ contract TokenBridgesTest is TokenWorld {
         (b.originReference, b.originGateway) = (CHAIN, word(address(gateway)));
         (b.destinationType, b.destinationReference, b.destinationGateway) = (SOLANA, SOLANA_CHAIN, SOLANA_PROGRAM);
         (b.sender, b.recipient, b.payload) = (word(sender), recipient, payload);
+        // Transfers alone expire.
+        if (sender != address(factory)) b.expiry = uint64(block.timestamp) + 1 days;
         return Bodies.encode(b);
     }
 
     function _transferBody(address bridge, address from, bytes32 to, uint256 amount) private view returns (bytes memory) {
-        bytes memory payload = abi.encode(abi.encodePacked(hex"00010000027a6914", from), abi.encodePacked(to), amount);
+        bytes memory payload = abi.encode(abi.encodePacked(hex"00010000027a6914", from), abi.encodePacked(to), amount, 0);
         return _bodyTo(AUTHORITY, bridge, payload);
     }
 

@@ -38,7 +38,7 @@ contract TokenHandler is TokenWorld {
     }
 
     uint256 private constant REMOTE_VAULT = 1e15;
-    uint32 private constant DELAY = 1 hours;
+    uint32 private constant QUEUE_DELAY = 1 hours;
 
     Side[2] public sides; // 0 wrapped, 1 native
     Sent[] public messages;
@@ -85,7 +85,7 @@ contract TokenHandler is TokenWorld {
         bool allowed = !s.paused && wire != 0 && wire * scale <= balance;
         if (isNative && s.capped) allowed = allowed && native.locked() + wire <= s.cap;
         vm.prank(from);
-        (bool ok,) = address(_bridge(isNative)).call(abi.encodeCall(native.crosschainTransfer, (interop(SOL_USER), amount)));
+        (bool ok,) = address(_bridge(isNative)).call(transferCall(interop(SOL_USER), amount));
         vm.assertTrue(ok == allowed, "send");
         if (!ok) return;
         s.sent += wire;
@@ -132,7 +132,7 @@ contract TokenHandler is TokenWorld {
         } else {
             bytes32 id = Bodies.digest(m.body);
             _queue.push(id);
-            (_waits[id], _ofNative[id], _releasableAt[id]) = (true, m.native_, block.timestamp + DELAY);
+            (_waits[id], _ofNative[id], _releasableAt[id]) = (true, m.native_, block.timestamp + QUEUE_DELAY);
             s.queued += m.amount;
             ++done["queue"];
         }
@@ -171,7 +171,7 @@ contract TokenHandler is TokenWorld {
         (capacity, refill) = (capacity % 4e9, refill % 1e7);
         uint256 level = s.limited ? _level(s) : type(uint256).max;
         ITokenBridge.Limits memory given = limits(unlimited(), limited ? rate(capacity, refill) : unlimited());
-        given.queueDelay = DELAY;
+        given.queueDelay = QUEUE_DELAY;
         (given.capped, given.cap) = (cap % 3 == 0, uint120(cap % 2e10));
         _bridge(isNative).setLimits(given);
         (s.limited, s.capacity, s.refill) = (limited, capacity, refill);

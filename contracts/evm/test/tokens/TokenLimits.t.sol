@@ -137,7 +137,7 @@ contract TokenLimitsTest is TokenWorld {
         bytes memory body = fromSolana(address(wrapped), payloadTo(prover, 21));
         bytes32 id = bodyDigest(body);
         vm.expectEmit(true, true, true, true, address(wrapped));
-        emit ITokenBridge.Queued(id, prover, 21, START + 1 hours);
+        emit ITokenBridge.Queued(id, prover, 21, START + 1 hours, false);
         deliver(body);
         vm.assertEq(wrappedToken.balanceOf(prover), 0, "nothing yet");
         vm.assertEq(wrapped.queued(), 21, "queued");
@@ -216,7 +216,7 @@ contract TokenLimitsTest is TokenWorld {
         token.mint(alice, amount);
         uint256 before = token.balanceOf(alice);
         vm.prank(alice);
-        (bool ok,) = address(native).call(abi.encodeCall(native.crosschainTransfer, (interop(SOL_USER), amount)));
+        (bool ok,) = address(native).call(transferCall(interop(SOL_USER), amount));
         uint256 wire = amount / SCALE;
         vm.assertTrue(ok == (wire >= 1 && wire <= MAX), "allowed");
         if (!ok) wire = 0;

@@ -9,9 +9,17 @@ import {InteroperableAddress} from "@openzeppelin/contracts/utils/draft-Interope
 
 /// @dev The library as external functions.
 contract PayloadHarness {
-    function transfer(bytes calldata payload, bytes32 chain) external pure returns (bytes memory, address, uint64) {
-        (bytes calldata from, address to, uint64 amount) = TokenPayload.decodeTransfer(payload, chain);
-        return (from, to, amount);
+    function transfer(bytes calldata payload, bytes32 chain) external pure returns (bytes memory, address, uint64, uint64) {
+        (bytes calldata from, address to, uint64 amount, uint64 fee) = TokenPayload.decodeTransfer(payload, chain);
+        return (from, to, amount, fee);
+    }
+
+    function sent(bytes calldata payload) external view returns (address, bytes32, uint64, uint64) {
+        return TokenPayload.decodeSent(payload);
+    }
+
+    function encode(address from, bytes32 to, uint256 amount, uint256 fee) external view returns (bytes memory) {
+        return TokenPayload.encodeTransfer(from, to, amount, fee);
     }
 
     function registration(bytes calldata payload) external pure returns (bytes32, uint8, bytes memory, bytes memory) {
@@ -35,7 +43,7 @@ contract TokenVectorsTest is SibylTest {
         }
     }
 
-    function test_transfer__valid_vectors__decode_here_or_are_what_this_chain_sends() public view {
+    function test_transfer__valid_vectors__decode_here_or_are_what_this_chain_sends() public {
         uint256 count = _count(".transfers");
         vm.assertTrue(count >= 10, "vectors were read");
         for (uint256 i = 0; i < count; ++i) {
@@ -43,18 +51,71 @@ contract TokenVectorsTest is SibylTest {
             bytes memory payload = _bytes(item, ".payload");
             (bytes memory from, bytes memory to) = (_bytes(item, ".from"), _bytes(item, ".to"));
             uint256 amount = vm.parseJsonUint(_json, string.concat(item, ".amount"));
-            vm.assertEq(abi.encode(from, to, amount), payload, "encoding");
+            uint256 fee = vm.parseJsonUint(_json, string.concat(item, ".fee"));
+            vm.assertEq(abi.encode(from, to, amount, fee), payload, "encoding");
             if (vm.parseJsonUint(_json, string.concat(item, ".destination")) != EIP155) {
-                // What BridgeFungible sends: OpenZeppelin's format of the sender.
-                (uint256 chainId, address account) = InteroperableAddress.parseEvmV1(from);
-                vm.assertEq(InteroperableAddress.formatEvmV1(chainId, account), from, "sender");
+                _checkSent(payload, from, bytes32(to), amount, fee);
                 continue;
             }
-            (bytes memory from_, address to_, uint64 amount_) = _harness.transfer(payload, _chain);
+            (bytes memory from_, address to_, uint64 amount_, uint64 fee_) = _harness.transfer(payload, _chain);
+            vm.assertEq(fee_, fee, "fee");
             vm.assertEq(from_, from, "from");
             vm.assertEq(abi.encodePacked(to_), to, "to");
             vm.assertEq(amount_, amount, "amount");
         }
+    }
+
+    /// @dev What the chain of the sender sends, and takes back; no other chain does.
+    function _checkSent(bytes memory payload, bytes memory from, bytes32 to, uint256 amount, uint256 fee) private {
+        // OpenZeppelin's format of the sender.
+        (uint256 chainId, address account) = InteroperableAddress.parseEvmV1(from);
+        vm.assertEq(InteroperableAddress.formatEvmV1(chainId, account), from, "sender");
+        vm.chainId(chainId);
+        vm.assertEq(_harness.encode(account, to, amount, fee), payload, "encoded");
+        (address from_, bytes32 to_, uint64 amount_, uint64 fee_) = _harness.sent(payload);
+        vm.assertTrue(from_ == account && to_ == to && amount_ == amount && fee_ == fee, "taken back");
+        vm.chainId(chainId == 1 ? 2 : 1);
+        (bool ok,) = address(_harness).call(abi.encodeCall(PayloadHarness.sent, (payload)));
+        vm.assertFalse(ok, "another chain's");
+        vm.chainId(31337);
+    }
+
+    function test_sent__invalid_vectors__never_taken_back() public {
+        uint256 tried;
+        uint256[3] memory chains = [uint256(31337), 1, type(uint64).max];
+        uint256 count = _count(".invalid_transfers");
+        for (uint256 i = 0; i < count; ++i) {
+            string memory item = _at(".invalid_transfers", i);
+            if (vm.parseJsonUint(_json, string.concat(item, ".destination")) == EIP155) continue;
+            bytes memory payload = _bytes(item, ".payload");
+            for (uint256 j = 0; j < 3; ++j) {
+                vm.chainId(chains[j]);
+                _refused(abi.encodeCall(PayloadHarness.sent, (payload)), item);
+            }
+            ++tried;
+        }
+        vm.assertTrue(tried >= 30, "vectors were read");
+    }
+
+    function testFuzz_sent__one_changed_byte__refused_or_another_value(uint64 chain, uint256 place, uint8 change, uint64 amount)
+        public
+    {
+        vm.assume(change != 0 && amount != 0 && chain != 0);
+        vm.chainId(chain);
+        bytes memory payload = _harness.encode(alice, keccak256("to"), amount, amount - 1);
+        place = place % payload.length;
+        payload[place] ^= bytes1(change);
+        try _harness.sent(payload) returns (address from, bytes32 to, uint64 amount_, uint64 fee) {
+            vm.assertEq(_harness.encode(from, to, amount_, fee), payload, "canonical");
+        } catch (bytes memory reason) {
+            vm.assertEq(reason, abi.encodeWithSelector(TokenPayload.MalformedPayload.selector), "typed");
+        }
+    }
+
+    function testFuzz_sent__any_bytes__refused(bytes memory payload) public {
+        (bool ok, bytes memory reason) = address(_harness).call(abi.encodeCall(PayloadHarness.sent, (payload)));
+        vm.assertFalse(ok, "random bytes are no transfer");
+        vm.assertEq(reason, abi.encodeWithSelector(TokenPayload.MalformedPayload.selector), "typed");
     }
 
     function test_transfer__invalid_vectors_and_other_chains__revert() public {
@@ -116,12 +177,12 @@ contract TokenVectorsTest is SibylTest {
         vm.assume(change != 0);
         bytes32 chain = keccak256("chain");
         bytes memory from = bytes.concat(hex"0001000220", chain, hex"20", keccak256("account"));
-        bytes memory payload = abi.encode(from, abi.encodePacked(alice), uint256(amount) + 1);
         if (amount == type(uint64).max) return;
+        bytes memory payload = abi.encode(from, abi.encodePacked(alice), uint256(amount) + 1, uint256(amount));
         place = place % payload.length;
         payload[place] ^= bytes1(change);
-        try _harness.transfer(payload, chain) returns (bytes memory from_, address to_, uint64 amount_) {
-            vm.assertEq(abi.encode(from_, abi.encodePacked(to_), amount_), payload, "canonical");
+        try _harness.transfer(payload, chain) returns (bytes memory from_, address to_, uint64 amount_, uint64 fee) {
+            vm.assertEq(abi.encode(from_, abi.encodePacked(to_), amount_, fee), payload, "canonical");
         } catch (bytes memory reason) {
             vm.assertEq(reason, abi.encodeWithSelector(TokenPayload.MalformedPayload.selector), "typed");
         }

@@ -13,6 +13,7 @@ import {WrappedToken} from "../../src/tokens/WrappedToken.sol";
 import {Bodies} from "../support/Bodies.sol";
 import {SibylTest} from "../support/SibylTest.sol";
 import {PlainToken} from "./Tokens.sol";
+import {InteroperableAddress} from "@openzeppelin/contracts/utils/draft-InteroperableAddress.sol";
 
 /// @dev Cheatcodes beyond those that the other tests use.
 interface TokenVm {
@@ -84,7 +85,42 @@ abstract contract TokenWorld is SibylTest {
     }
 
     function payloadTo(address to, uint256 amount) internal pure returns (bytes memory) {
-        return abi.encode(interop(SOL_USER), abi.encodePacked(to), amount);
+        return payloadTo(to, amount, 0);
+    }
+
+    function payloadTo(address to, uint256 amount, uint256 fee) internal pure returns (bytes memory) {
+        return abi.encode(interop(SOL_USER), abi.encodePacked(to), amount, fee);
+    }
+
+    /// @dev What a bridge here sends: `from` as OpenZeppelin formats it.
+    function payloadFrom(address from, bytes32 to, uint256 amount, uint256 fee) internal view returns (bytes memory) {
+        return abi.encode(InteroperableAddress.formatEvmV1(block.chainid, from), abi.encodePacked(to), amount, fee);
+    }
+
+    /// @dev The calldata of OpenZeppelin's entry; the name alone stands for two.
+    function transferCall(bytes memory to, uint256 amount) internal pure returns (bytes memory) {
+        return abi.encodeWithSignature("crosschainTransfer(bytes,uint256)", to, amount);
+    }
+
+    /// @dev The committee's word that a message of `bridge` lapsed, with the message's sequence; its id is what `digest` says.
+    function nonDelivery(address bridge, uint64 sequence, bytes32 digest, bytes memory payload)
+        internal
+        view
+        returns (Bodies.Body memory b)
+    {
+        b = message(sequence, bridge);
+        b.kind = NON_DELIVERY;
+        (b.originReference, b.originGateway) = (CHAIN, word(address(gateway)));
+        (b.sender, b.payload) = (word(address(gateway)), bytes.concat(digest, payload));
+    }
+
+    /// @dev Alice sends `wire` units, which lapse.
+    function lapsed(ITokenBridge bridge, uint64 wire) internal returns (bytes32 digest, bytes memory body) {
+        uint64 sequence = gateway.nextSequence();
+        uint256 amount = wire * bridge.scale();
+        vm.prank(alice);
+        digest = bridge.crosschainTransfer(interop(SOL_USER), amount, 0, 0);
+        body = Bodies.encode(nonDelivery(address(bridge), sequence, digest, payloadFrom(alice, SOL_USER, wire, 0)));
     }
 
     /// @dev The next message of the bridge authority.

@@ -219,3 +219,44 @@ contract OddToken {
         }
     }
 }
+
+/// @dev Refuses nobody by a revert, but says false to one account after it has moved the tokens.
+contract SlyToken is ERC20 {
+    address public falseFor;
+
+    constructor() ERC20("Sly", "SLY") {}
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function setFalseFor(address account) external {
+        falseFor = account;
+    }
+
+    function transfer(address to, uint256 amount) public override returns (bool) {
+        return super.transfer(to, amount) && to != falseFor;
+    }
+}
+
+/// @dev Tells recipients that are contracts, after the tokens have moved, as ERC-777 does.
+contract HookToken is ERC20 {
+    constructor() ERC20("Hook", "HK") {}
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function _update(address from, address to, uint256 amount) internal override {
+        super._update(from, to, amount);
+        if (from == address(0) || to.code.length == 0) return;
+        // A bridge has no hook, and needs none.
+        (bool ok,) = to.call(abi.encodeWithSignature("tokensReceived()"));
+        require(ok || _isBridge(to), "hook");
+    }
+
+    function _isBridge(address account) private view returns (bool) {
+        (bool ok, bytes memory answer) = account.staticcall(abi.encodeWithSignature("queued()"));
+        return ok && answer.length == 32;
+    }
+}
