@@ -7,7 +7,8 @@ sentence. It does not wait for the other chain.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, replace
 from typing import Final
 
 from solders.instruction import Instruction
@@ -36,7 +37,7 @@ from oracle.protocol.errors import DecodeError, EncodeError
 from oracle.protocol.interop import InteropAddress
 from oracle.protocol.message import Message
 from oracle.protocol.tokens import TokenTransfer
-from oracle.protocol.types import Account, ChainType, Digest, Sequence, UnixSeconds
+from oracle.protocol.types import Account, ChainType, Digest, Endpoint, Sequence, UnixSeconds
 
 GOVERNANCE_POLL: Final = 0.2
 
@@ -166,14 +167,32 @@ class SolanaTokens:
         What is not delivered by `expiry` (Unix seconds of the EVM chain; none: a day ahead) comes back. `fee` (wire units, less than the
         amount) is the part of it that pays whoever delivers. The message is the receipt's `body`.
         """
+        token, origin, sending = await self._sending(mint, recipient)
+        one = replace(sending, amount=amount, expiry=expiry, fee=fee)
+        return await self._post(lambda sequence: ti.send_tokens(self.at, token, one, sequence, origin))
+
+    async def transfer_several(self, mint: Pubkey, recipient: InteropAddress, amounts: Seq[int]) -> Sent:
+        """Send several amounts to one recipient in one transaction, each as a transfer of its own: all of them, or none.
+
+        Raises Rejected (TransactionTooLarge) for more than fit in it.
+        """
+        token, origin, sending = await self._sending(mint, recipient)
+        parts = [replace(sending, amount=amount) for amount in amounts]
+        _, sent = await self._posted(
+            lambda first: [
+                ti.send_tokens(self.at, token, one, sequence, origin) for sequence, one in enumerate(parts, first)
+            ]
+        )
+        return sent
+
+    async def _sending(self, mint: Pubkey, recipient: InteropAddress) -> tuple[TokenAccount, Endpoint, ti.Sending]:
         token, origin = await self._token(mint), (await self.lookup.bridge()).origin
         if recipient.chain != origin.chain:
             raise Rejected(
                 f"This bridge goes to {origin.chain}, the recipient is on {recipient.chain}.", reason="UnknownPeer"
             )
         source = associated(self.key, mint, token.token_program).address
-        sending = ti.Sending(self.key, source, recipient.account, amount, expiry, fee)
-        return await self._post(lambda sequence: ti.send_tokens(self.at, token, sending, sequence, origin))
+        return token, origin, ti.Sending(self.key, source, recipient.account, 0)
 
     async def wrap(self, lamports: int) -> Sent:
         """Turn lamports of the key into wrapped SOL in its associated account."""
@@ -281,18 +300,21 @@ class SolanaTokens:
         return await self._sender.send(steps)
 
     async def _post(self, encode: Callable[[int], Instruction]) -> AskReceipt:
+        sequence, sent = await self._posted(lambda first: [encode(first)])
+        return await self._receipt(sequence, sent)
+
+    async def _posted(self, encode: Callable[[int], list[Instruction]]) -> tuple[int, Sent]:
+        """Send the posts that `encode` makes for the next sequences, in one transaction; the first sequence."""
         async with self._posting:  # two posts of one key at once would race for one sequence
             for _ in range(POST_ATTEMPTS):
                 sequence = (await self._sibyl.config("processed")).next_sequence
                 try:
-                    sent = await self._send(encode(sequence))
+                    return sequence, await self._send(*encode(sequence))
                 except EncodeError as error:
                     raise Rejected(f"The program cannot take this: {error}", reason="InvalidRequest") from error
                 except Rejected as error:
                     if error.reason != WRONG_SEQUENCE:
                         raise
-                    continue
-                return await self._receipt(sequence, sent)
         raise Transient(f"Others posted first {POST_ATTEMPTS} times in a row. Try again.")
 
     async def _receipt(self, sequence: int, sent: Sent) -> AskReceipt:
