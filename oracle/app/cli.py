@@ -233,16 +233,24 @@ def transfer(
         str | None, typer.Option(help="Account on the receiving chain; the devnet's user by default.")
     ] = None,
     wait_final: Annotated[bool, typer.Option("--final", help="Also wait until the delivery is final.")] = False,
+    expires_in: Annotated[
+        int | None,
+        typer.Option(min=1, max=30 * 86_400, help="Seconds until what is undelivered comes back; a day unless given."),
+    ] = None,
+    fee: Annotated[
+        str | None, typer.Option(help="How much of the amount, in whole tokens, goes to whoever delivers.")
+    ] = None,
 ) -> None:
     """Send tokens across on the running devnet, and show the way: observed, attested, delivered, final."""
-    from oracle.app.token_commands import run_transfer
+    from oracle.app.token_commands import Wishes, run_transfer
 
     if context.invoked_subcommand is not None:
         return
     if amount is None:
         raise ConfigError("Say how much to send, as --amount 1.5; or follow a transfer with: sibyl transfer status ID")
     _quiet_logs()
-    _run(run_transfer(console, token, amount, (origin, to), recipient, wait_final))
+    wishes = Wishes(recipient, wait_final, expires_in, fee)
+    _run(run_transfer(console, token, amount, (origin, to), wishes))
 
 
 @transfer_app.command("status")

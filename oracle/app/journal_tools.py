@@ -54,7 +54,7 @@ def export(path: Path, output: TextIO) -> int:
         journal.close()
     works = tuple(pipeline.works())
     for work in works:
-        output.write(json.dumps(describe(work, None, {}) | {"lapsed": work.lapsed}, separators=(",", ":")) + "\n")
+        output.write(json.dumps(describe(work, None, {}), separators=(",", ":")) + "\n")
     return len(works)
 
 

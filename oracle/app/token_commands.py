@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
@@ -9,7 +10,7 @@ from rich.table import Table
 from circuits.catalogue import find_model
 from oracle.app.asking import EVM, SOLANA, DevnetUser, open_user
 from oracle.app.devnet.file import load
-from oracle.app.tokens import Token, TokenUser, open_tokens, parse_amount, show_amount
+from oracle.app.tokens import FOLLOW_SECONDS, Terms, Token, TokenUser, open_tokens, parse_amount, show_amount
 from oracle.errors import ConfigError
 from oracle.protocol.types import Digest
 
@@ -22,9 +23,17 @@ async def _opened() -> AsyncIterator[tuple[DevnetUser, TokenUser]]:
         yield user, tokens
 
 
-async def run_transfer(
-    console: Console, name: str, amount: str, route: tuple[str, str], recipient: str | None, wait_final: bool
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a user may say of a transfer beside token, amount and route."""
+
+    recipient: str | None = None
+    wait_final: bool = False
+    lifetime: int | None = None
+    fee: str | None = None
+
+
+async def run_transfer(console: Console, name: str, amount: str, route: tuple[str, str], wishes: Wishes) -> None:
     """Send and follow. Raises ConfigError for a route, amount, token or recipient that cannot be."""
     origin, to = (part.lower() for part in route)
     if {origin, to} != {EVM, SOLANA}:
@@ -32,13 +41,15 @@ async def run_transfer(
     async with _opened() as (_, tokens):
         token = await tokens.token(name)
         units = parse_amount(amount, token.decimals(origin))
-        target = tokens.recipient(to, recipient)
-        digest = await tokens.send(token, origin, units, target)
+        target = tokens.recipient(to, wishes.recipient)
+        fee = 0 if wishes.fee is None else parse_amount(wishes.fee, token.wire_decimals)
+        digest = await tokens.send(token, origin, units, target, Terms(wishes.lifetime, fee))
         console.print(f"transfer 0x{digest.hex()} sent", highlight=False)
-        until = "confirmed" if wait_final else "delivered"
-        await tokens.follow(digest, lambda line: console.print(f"  {line}", highlight=False), until=until)
+        until = "confirmed" if wishes.wait_final else "delivered"
+        patience = FOLLOW_SECONDS + (wishes.lifetime or 0)
+        await tokens.follow(digest, lambda line: console.print(f"  {line}", highlight=False), patience, until)
         held = show_amount(await tokens.balance(token, to), token.decimals(to))
-        if recipient is None:
+        if wishes.recipient is None:
             console.print(f"you hold {held} {token.symbol} on {to} now", highlight=False)
 
 
@@ -58,9 +69,10 @@ async def run_transfer_status(console: Console, text: str) -> None:
     for report in reports:
         receipts = [item["receipt"]["transaction"] for item in report["deliverables"] if item["receipt"]]
         signed = "yes" if report["attestation"] else "not yet"
-        table.add_row(
-            str(report["identifier"]), report["stage"], signed, ", ".join(receipts) or "by another node or none"
-        )
+        stage = f"{report['stage']}, on its way back" if report["lapsed"] else report["stage"]
+        if report["lapsed"] and report["stage"] in ("delivered", "confirmed"):
+            stage = "returned to its sender"
+        table.add_row(str(report["identifier"]), stage, signed, ", ".join(receipts) or "by another node or none")
     console.print(table)
 
 

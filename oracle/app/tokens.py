@@ -18,7 +18,8 @@ from bridges.solana.tokens_layout import TokenAccount, TokenKind
 from oracle.app.asking import EVM, SOLANA, DevnetUser
 from oracle.errors import ConfigError, Rejected, Transient
 from oracle.protocol.interop import InteropAddress
-from oracle.protocol.types import Account, Digest, evm_account
+from oracle.protocol.tokens import wire_decimals
+from oracle.protocol.types import Account, Digest, UnixSeconds, evm_account
 
 ETHER, SOL = "ether", "sol"
 NATIVE_MINT = Pubkey.from_string("So11111111111111111111111111111111111111112")
@@ -44,6 +45,22 @@ class Token:
     def decimals(self, chain: str) -> int:
         """Of the token's form on `chain`."""
         return self.evm_decimals if chain == EVM else self.solana_decimals
+
+    @property
+    def wire_decimals(self) -> int:
+        """Of amounts in messages (TOKENS.md §2)."""
+        return wire_decimals(self.decimals(self.home))
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a transfer goes: seconds until it comes back undelivered (None: a day), and the fee for whoever delivers, in wire units."""
+
+    lifetime: int | None = None
+    fee: int = 0
+
+
+PLAIN = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +137,38 @@ class TokenUser:
 
     # ---- transfers ----
 
-    async def send(self, token: Token, origin: str, amount: int, recipient: InteropAddress) -> Digest:
+    async def send(
+        self, token: Token, origin: str, amount: int, recipient: InteropAddress, terms: Terms = PLAIN
+    ) -> Digest:
         """Send `amount` smallest units of the token's form on `origin`; the transfer's digest. Raises Rejected in words."""
+        expiry = 0 if terms.lifetime is None else int(time.time()) + terms.lifetime
         if origin == EVM:
             if token.token_id == account_of(self.user.devnet.evm.weth):
-                return (await self.evm.transfer_ether(recipient, amount)).digest
-            return (await self.evm.transfer(token.token_id, recipient, amount)).digest
+                sent = await self.evm.transfer_ether(recipient, amount, expiry=expiry, fee=terms.fee)
+            else:
+                sent = await self.evm.transfer(token.token_id, recipient, amount, expiry=expiry, fee=terms.fee)
+            return sent.digest
         if token.mint == NATIVE_MINT:
             await self.solana.wrap(amount)
-        return (await self.solana.transfer(token.mint, recipient, amount)).request_id
+        posted = await self.solana.transfer(token.mint, recipient, amount, expiry=UnixSeconds(expiry), fee=terms.fee)
+        return posted.request_id
 
     async def follow(
         self, digest: Digest, tell: Tell, timeout: float = FOLLOW_SECONDS, until: str = "delivered"
     ) -> float:
         """Wait until a message is delivered (or final, by "confirmed"), and tell each stage on the way; the seconds that took.
 
-        Raises Transient after `timeout` seconds.
+        One that expires is followed until its sender has it back. Raises Transient after `timeout` seconds.
         """
         started, seen = time.monotonic(), ""
         order = ("observed", "attested", "delivered", "confirmed")
+        lapsed = False
         while time.monotonic() - started < timeout:
-            stages = [report["stage"] for report in await self.user.node_reports(digest)]
+            reports = await self.user.node_reports(digest)
+            if not lapsed and any(report["lapsed"] for report in reports):
+                lapsed, seen = True, ""
+                tell(f"expired undelivered after {time.monotonic() - started:.1f} s; it goes back")
+            stages = [report["stage"] for report in reports if report["lapsed"] == lapsed]
             best = max((order.index(stage) for stage in stages if stage in order), default=-1)
             if best >= 0 and order[best] != seen:
                 seen = order[best]

@@ -62,6 +62,7 @@ def describe(work: Work, seconds: float | None, receipts: Mapping[Digest, Receip
     return {
         "id": _hex(work.message.digest),
         "stage": work.stage.value,
+        "lapsed": work.lapsed,
         "body": _hex(work.message.to_bytes()),
         "observed_at": work.observed_at,
         "inferred_at": work.inferred_at,
