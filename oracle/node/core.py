@@ -20,10 +20,13 @@ from typing import Protocol, TypeVar
 import structlog
 
 from oracle.errors import SibylError
+from oracle.node.batches import BatchLimits
 from oracle.node.duties import Duties
 from oracle.node.metrics import Metrics
-from oracle.pipeline import Check, Effect, Event, Member, Millis, Observed, Pipeline, Submit, Work
+from oracle.node.signing import BatchSigner
+from oracle.pipeline import Check, Effect, Event, Member, Millis, Observed, Pipeline, Sign, Submit, Work
 from oracle.ports import ChainReader, ChainSubmitter, Cursor, Peers, Prover, Receipt, SigningCommittee
+from oracle.protocol.constants import MERKLE_MAX_DEPTH
 from oracle.protocol.errors import ProtocolError
 from oracle.protocol.message import Message, Outcome
 from oracle.protocol.types import CommitteeEpoch, Digest, Endpoint
@@ -74,6 +77,10 @@ def _no_objection(message: Message) -> str | None:
     return None
 
 
+def _any_depth(message: Message) -> int:
+    return MERKLE_MAX_DEPTH
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The node's ways to the world; `readers` with the seconds to rest when there was nothing new."""
@@ -91,6 +98,8 @@ class Ports:
     """The committee epochs whose signatures a destination takes, by a final state of it; None when that is not known."""
     objection: Callable[[Message], str | None] = field(default=_no_objection)
     """Why a message, as it was posted, must not be signed now; None when nothing speaks against it. Asked before each signature share."""
+    branch_depth: Callable[[Message], int] = field(default=_any_depth)
+    """Levels of a Merkle branch that a delivery of the message can carry: how many messages may share its signature."""
     alarms: Callable[[], tuple[str, ...]] = field(default=tuple)
     """What an operator must look at at once, a sentence each; the node is not healthy meanwhile."""
 
@@ -133,6 +142,7 @@ class Node:
         ports: Ports,
         metrics: Metrics,
         clock: Callable[[], Millis] = wall_clock,
+        batches: BatchLimits | None = None,
     ) -> None:
         self.member = member
         self.ports = ports
@@ -148,6 +158,7 @@ class Node:
         self._wake = asyncio.Event()
         self._running = _Running()
         self.duties = Duties(self)
+        self.signing = BatchSigner(self, _pause_seconds, batches)
         self.receipts: OrderedDict[Digest, Receipt] = OrderedDict()
         self._replay()
 
@@ -198,6 +209,19 @@ class Node:
         self.receipts[digest] = receipt
         while len(self.receipts) > MAX_RECEIPTS:
             self.receipts.popitem(last=False)
+
+    def wake(self) -> None:
+        """Look again at what is due."""
+        self._wake.set()
+
+    async def wait_until(self, holds: Callable[[], bool], timeout: float) -> bool:
+        """Whether `holds` became true within `timeout` seconds; asked again after every change of the state."""
+        try:
+            async with asyncio.timeout(timeout), self._changed:
+                await self._changed.wait_for(holds)
+        except TimeoutError:
+            return False
+        return True
 
     async def wait_for(self, work_id: Digest, ready: Callable[[Work], bool], timeout: float) -> Work | None:
         """The work once it satisfies `ready`; None after `timeout` seconds."""
@@ -265,12 +289,15 @@ class Node:
     async def _dispatch(self, group: asyncio.TaskGroup) -> None:
         while True:
             self._wake.clear()
+            await self.signing.keep_early()
+            signatures = []
             for effect in self.pipeline.due(self.member, self.clock()):
-                if len(self._running.tasks) >= MAX_RUNNING:
-                    break
-                if self._may_start(effect):
+                if isinstance(effect, Sign):
+                    signatures.append(effect)
+                elif len(self._running.tasks) < MAX_RUNNING and self._may_start(effect):
                     self._running.tasks.add(effect)
                     group.create_task(self._attempt(effect), name=type(effect).__name__)
+            self.signing.start(group, signatures)
             try:
                 async with asyncio.timeout(TICK_SECONDS):
                     await self._wake.wait()

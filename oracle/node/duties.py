@@ -2,25 +2,22 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import structlog
 
-from oracle.errors import ChainError, NotAuthorised, ProofError, SigningError
+from oracle.errors import ChainError, NotAuthorised, ProofError
 from oracle.node.epochs import may_submit
 from oracle.node.gossip import (
-    TOPIC_ATTESTATION,
     TOPIC_PROOF,
     ProofNotice,
-    decode_attestation,
     decode_digests,
-    encode_attestation,
 )
 from oracle.pipeline import (
     Approve,
     Approved,
-    Attested,
     Check,
     Confirmed,
     Delivered,
@@ -38,8 +35,7 @@ from oracle.pipeline import (
     Vanished,
     Work,
 )
-from oracle.ports import DeliveryState, GroupAttestation, Submission
-from oracle.protocol.errors import ProtocolError
+from oracle.ports import DeliveryState, Submission
 from oracle.protocol.message import InferenceRequest
 from oracle.protocol.quorum import quorum
 from oracle.protocol.types import Digest, Kind, Status
@@ -58,7 +54,10 @@ PROOF_PATIENCE_SECONDS = 8.0
 LOOK_SECONDS = 1.0
 """How long a look at the destinations may hold up a proof."""
 
-SIGN_PATIENCE_SECONDS = 2.0
+SEE_PATIENCE_SECONDS = 0.5
+"""How long a coordinator's request waits for messages that this node has not read yet."""
+
+SIGN_PATIENCE_SECONDS = 1.4
 """How long a coordinator's request waits for this node's own check of the proof; less than a round of signing takes at most."""
 
 
@@ -81,7 +80,7 @@ class Duties:
             case Prove():
                 return await self._prove(work)
             case Sign():
-                return await self._sign(work)
+                raise ValueError("Signatures are made over batches; see BatchSigner.")
             case Submit(digest=digest):
                 return await self._submit(work, digest)
             case Check(digest=digest):
@@ -134,19 +133,12 @@ class Duties:
         notice = ProofNotice(work.message.digest, proof)
         return await self._node.ports.peers.publish(TOPIC_PROOF, notice.to_bytes(), self._enough)
 
-    async def _sign(self, work: Work) -> bool:
-        node = self._node
-        try:
-            attestation = await node.ports.committee.sign(work.to_sign)
-        except SigningError:
-            if work.proof_id is not None:
-                # A member that was away when the proof was spread has nothing to check; it gets it again before the next attempt.
-                proof, _ = await node.proof(work.proof_id)
-                await self._spread_proof(work, proof)
-            raise
-        await node.record(Attested(work.message.digest, attestation, node.clock()))
-        await node.ports.peers.publish(TOPIC_ATTESTATION, encode_attestation(attestation), self._enough)
-        return True
+    async def spread_proof_again(self, work_id: Digest) -> None:
+        """Tell the peers the proof behind a work once more, if it has one."""
+        work = self._node.pipeline.work(work_id)
+        if work is not None and work.proof_id is not None:
+            proof, _ = await self._node.proof(work.proof_id)
+            await self._spread_proof(work, proof)
 
     async def _submit(self, work: Work, digest: Digest) -> bool:
         node, message = self._node, work.deliverables[digest]
@@ -222,10 +214,7 @@ class Duties:
     async def authorise(self, context: bytes) -> bytes:
         """The value to sign for a coordinator's batch. Raises NotAuthorised unless this node's own pipeline reached all of it."""
         node, digests = self._node, decode_digests(context)
-        owner = node.pipeline.owner(digests[0])
-        if owner is not None and owner.ready_at is None:
-            # The coordinator is a moment ahead of this node's own check of the proof.
-            await node.wait_for(owner.message.digest, lambda work: work.ready_at is not None, SIGN_PATIENCE_SECONDS)
+        await self._catch_up(digests)
         try:
             self._object(digests)
             return node.pipeline.authorise(digests, node.clock())
@@ -233,6 +222,26 @@ class Duties:
             node.metrics.refused_to_sign.inc()
             log.warning("refused to sign", error=str(error))
             raise
+
+    async def _catch_up(self, digests: Sequence[Digest]) -> None:
+        """The coordinator may be a moment ahead of this node's own reading of the chains, and of its own check of a proof."""
+        owner = self._node.pipeline.owner
+        unseen, unready = deque(digests), deque(digests)
+
+        def all_seen() -> bool:
+            while unseen and owner(unseen[0]) is not None:
+                unseen.popleft()
+            return not unseen
+
+        def all_ready() -> bool:
+            while unready and ((work := owner(unready[0])) is None or work.ready_at is not None):
+                unready.popleft()
+            return not unready
+
+        if not all_seen():
+            await self._node.wait_until(all_seen, SEE_PATIENCE_SECONDS)
+        if not unseen and not all_ready():
+            await self._node.wait_until(all_ready, SIGN_PATIENCE_SECONDS)
 
     def _object(self, digests: Sequence[Digest]) -> None:
         """Raises NotAuthorised when the node's safety rules forbid to sign one of the messages now."""
@@ -264,20 +273,4 @@ class Duties:
 
     async def take_attestation(self, peer: int, body: bytes) -> bytes:
         """A signature that a peer coordinated: checked under the group key, then kept for each message that it covers."""
-        node, attestation = self._node, decode_attestation(body)
-        if not node.ports.committee.check(attestation):
-            node.metrics.bad_signatures.labels(peer=str(peer)).inc()
-            log.error("bad signature", peer=peer)
-            raise NotAuthorised("That is not the committee's signature.")
-        owners = {work.message.digest for digest in attestation.digests if (work := node.pipeline.owner(digest))}
-        for work_id in owners:
-            await self._keep(work_id, attestation)
-        if not owners:
-            raise NotAuthorised("This node has not reached what that signature covers.")
-        return b""
-
-    async def _keep(self, work_id: Digest, attestation: GroupAttestation) -> None:
-        try:
-            await self._node.record(Attested(work_id, attestation, self._node.clock()))
-        except ProtocolError as error:
-            raise NotAuthorised(str(error)) from error
+        return await self._node.signing.take(peer, body)

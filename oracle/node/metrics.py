@@ -20,6 +20,8 @@ class Metrics:
         self.refused_to_sign = self._counter("refused_to_sign", "Signing requests for what this node had not reached")
         self.bad_proofs = self._counter("bad_proofs", "Proofs of peers that did not hold", "peer")
         self.bad_signatures = self._counter("bad_signatures", "Signatures of peers that did not hold", "peer")
+        self.signatures = self._counter("signatures", "Committee signatures that this node coordinated")
+        self.messages_signed = self._counter("messages_signed", "Works that those signatures covered")
         self.deliveries = self._counter("deliveries", "Deliveries made by this node, by chain", "chain")
         self.delivery_cost = self._counter("delivery_cost", "Gas or compute units of this node's deliveries", "chain")
         self.open_works = Gauge("sibyl_open_works", "Messages not yet confirmed everywhere", registry=self.registry)
@@ -50,6 +52,11 @@ class Metrics:
     def failed(self, duty: str, error: Exception) -> None:
         """An attempt failed in an expected way."""
         self.failures.labels(duty=duty, error=type(error).__name__).inc()
+
+    def signed(self, works: int) -> None:
+        """This node coordinated a signature over so many works."""
+        self.signatures.inc()
+        self.messages_signed.inc(works)
 
     def delivered(self, message: Message, receipt: Receipt) -> None:
         """This node delivered."""
