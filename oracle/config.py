@@ -86,6 +86,27 @@ class CommitteeConfig(_Section):
         return quorum(len(self.members))
 
 
+class NextCommitteeConfig(CommitteeConfig):
+    """A further key of the committee, while it changes: one of the next epoch (a rotation), or one that was handed on (a resharing).
+
+    Where this node is a member, `key_share` is its share of that key; the other entries are as in the whole file.
+    """
+
+    revision: Annotated[Whole, Field(ge=0, lt=1 << 32)] = 0
+    """How often the key was handed on, as its committee-key.json says; the newest membership that is ready signs."""
+    key_share: Path | None = None
+    passphrase_file: Path | None = None
+    passphrase_env: Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    signer: Literal["in-process", "process"] | Path = "in-process"
+    signer_config: Path = Path("signer-next.toml")
+
+    @model_validator(mode="after")
+    def _one_passphrase(self) -> "NextCommitteeConfig":
+        if self.passphrase_file is not None and self.passphrase_env is not None:
+            raise ValueError("give passphrase_file or passphrase_env, not both")
+        return self
+
+
 class ChainConfig(_Section):
     """What every chain has: its RPC endpoints. What a signature rests on is taken from `rpc_quorum` of them that agree."""
 
@@ -192,15 +213,32 @@ class NodeConfig(_Section):
     listen: ListenConfig
     status: ListenConfig
     committee: CommitteeConfig
+    next_committee: tuple[NextCommitteeConfig, ...] = ()
+    """Further keys, while the committee changes."""
     evm: tuple[EvmConfig, ...] = ()
     solana: tuple[SolanaConfig, ...] = ()
     workers: WorkersConfig = WorkersConfig()
     takeover: TakeoverConfig = TakeoverConfig()
 
+    @property
+    def committees(self) -> tuple[CommitteeConfig, ...]:
+        """All keys of this file, the present one first."""
+        return (self.committee, *self.next_committee)
+
+    @property
+    def members(self) -> tuple[MemberConfig, ...]:
+        """Everybody in any committee of this file, once; the later entry of a member counts."""
+        found = {member.identifier: member for one in self.committees for member in one.members}
+        return tuple(found[identifier] for identifier in sorted(found))
+
     @model_validator(mode="after")
     def _consistent(self) -> "NodeConfig":
-        if self.identifier not in {member.identifier for member in self.committee.members}:
-            raise ValueError(f"identifier {self.identifier} is not among committee.members")
+        if self.identifier not in {member.identifier for member in self.members}:
+            where = "committee.members" if not self.next_committee else "the members of any committee of this file"
+            raise ValueError(f"identifier {self.identifier} is not among {where}")
+        for epoch in {one.epoch for one in self.committees}:
+            if len({one.group_key.lower() for one in self.committees if one.epoch == epoch}) > 1:
+                raise ValueError(f"two committees of epoch {epoch} have different group keys")
         if self.passphrase_file is not None and self.passphrase_env is not None:
             raise ValueError("give passphrase_file or passphrase_env, not both")
         if not self.evm and not self.solana:

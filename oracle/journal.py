@@ -10,7 +10,7 @@ are against accidents.
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypedDict
@@ -243,17 +243,23 @@ class Journal:
             raise
         self._db.execute("COMMIT")
 
-    def identify(self, identity: str) -> None:
-        """Tie the file to one member of one committee. Raises JournalError when it belongs to another."""
+    def identify(self, member: str, keys: Sequence[str] = ()) -> None:
+        """Tie the file to one member, and to the group keys of its committee: it stays this member's while one key leads to the next.
+
+        Raises JournalError when it belongs to another member, or to none of these keys.
+        """
+        identity = " ".join((member, *keys))
         with self._mapped():
-            known = self._meta("identity")
-            if known is None:
-                self._set_meta("identity", identity)
-            elif known != identity:
+            row = self._db.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()
+            known = identity if row is None else str(row[0])
+            before = known.removeprefix(member).split()
+            same = known == member if not keys else bool(set(keys) & set(before))
+            if not known.startswith(member) or not same:
                 raise JournalError(
                     f"The journal {self.path} belongs to {known}, but this node is {identity}. "
                     "Use the journal of this node, or give it a new data directory."
                 )
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('identity', ?)", (identity,))
 
     def replay(self) -> Iterator[Event]:
         """All events from the first on. Raises JournalError at the first row that is not what was written."""

@@ -37,6 +37,8 @@ from bridges.solana.transactions import SendPolicy, load_keypair
 from circuits.catalogue import open_model
 from circuits.prover import LocalProver, ProverLimits
 from oracle.app.committee import FrostCommittee, signed_bodies
+from oracle.app.epoch_views import epoch_views
+from oracle.app.keyring import EpochWatch, group_keys, opened_keys, taken_by
 from oracle.config import EvmConfig, ListenConfig, NodeConfig, SolanaConfig
 from oracle.errors import ConfigError, NotAuthorised
 from oracle.inference import infer
@@ -46,11 +48,11 @@ from oracle.node.gossip import TOPIC_ATTESTATION, TOPIC_PROOF
 from oracle.node.metrics import Metrics
 from oracle.node.schedule import periodic_work
 from oracle.node.status import application
-from oracle.pipeline import Member, Takeover
+from oracle.pipeline import Member, Pipeline, Takeover
 from oracle.ports import ChainReader, ChainSubmitter
 from oracle.protocol.errors import ProtocolError
 from oracle.protocol.finality import Depth, FinalizedTag
-from oracle.protocol.types import Account, CommitteeEpoch, evm_account
+from oracle.protocol.types import Account, evm_account
 
 log = structlog.get_logger("sibyl.daemon")
 
@@ -152,7 +154,7 @@ async def open_signer(config: NodeConfig, authorise: Authorise, bodies: Bodies) 
 
 def _clients(config: NodeConfig, identity: TransportIdentity) -> dict[int, PeerClient]:
     clients = {}
-    for member in config.committee.members:
+    for member in config.members:
         if member.identifier != config.identifier:
             address = (member.endpoint.host or "", member.endpoint.port or 443)
             clients[member.identifier] = PeerClient(identity, member.identifier, _pin(member.certificate), address)
@@ -183,7 +185,7 @@ def _prover(config: NodeConfig) -> LocalProver:
 
 @asynccontextmanager
 async def _peer_server(config: NodeConfig, identity: TransportIdentity) -> AsyncIterator[PeerServer]:
-    pins = {m.identifier: _pin(m.certificate) for m in config.committee.members if m.identifier != config.identifier}
+    pins = {m.identifier: _pin(m.certificate) for m in config.members if m.identifier != config.identifier}
     server = PeerServer(identity, pins, (config.listen.host, config.listen.port))
     try:
         yield server
@@ -234,15 +236,18 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
                 raise NotAuthorised("This node is starting; ask again.")
             return signed_bodies(node.pipeline, context)
 
-        signer = await stack.enter_async_context(open_signer(config, authorise, bodies))
-        epoch = CommitteeEpoch(config.committee.epoch)
-        committee = FrostCommittee.with_signer(signer, epoch, clients)
+        keys = await stack.enter_async_context(
+            opened_keys(config, clients, lambda own: open_signer(own, authorise, bodies))
+        )
         chains = [await evm_ports(entry, stack) for entry in config.evm]
         chains += [await solana_ports(entry, stack) for entry in config.solana]
         journal = Journal(config.data_dir / "journal.sqlite")
         stack.callback(journal.close)
-        group_key = signer.share.public.group_public_key.to_bytes()
-        journal.identify(f"member {config.identifier} of committee 0x{group_key.hex()}")
+        listed = tuple(f"0x{key.hex()}" for key in group_keys(config).values())
+        journal.identify(f"member {config.identifier} of committee", listed)
+        watch = await stack.enter_async_context(EpochWatch(await epoch_views(config, stack)))
+        taken = taken_by(lambda: node.pipeline if node is not None else Pipeline(), watch)
+        committee = FrostCommittee.with_keys(keys, group_keys(config), taken)
         prover = await stack.enter_async_context(_prover(config))
         ports = Ports(
             readers=tuple((chain.reader, chain.poll_seconds) for chain in chains),
@@ -250,11 +255,12 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
             infer=partial(infer, prover),
             prover=prover,
             committee=committee,
+            accepted=watch.accepted,
             peers=await stack.enter_async_context(PeerNetwork(clients, PEER_SECONDS)),
         )
         node = Node(_member(config, ports), journal, ports, Metrics())
         server = await stack.enter_async_context(_peer_server(config, identity))
-        committee.signer.register(server)
+        committee.register(server)
         server.route(TOPIC_PROOF, node.duties.take_proof)
         server.route(TOPIC_ATTESTATION, node.duties.take_attestation)
         await prover.warm()
@@ -266,7 +272,7 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
 def _member(config: NodeConfig, ports: Ports) -> Member:
     patience = config.takeover
     takeover = Takeover(int(patience.prove * 1000), int(patience.sign * 1000), int(patience.submit * 1000))
-    members = tuple(sorted(member.identifier for member in config.committee.members))
+    members = tuple(member.identifier for member in config.members)
     return Member(config.identifier, members, frozenset(ports.submitters), takeover)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bridges.frost.errors import PeerRefused, PeerTimeout, PeerUnreachable
 from bridges.frost.keygen import KeyShare, deal
-from bridges.frost.session import COMMIT_PATH, SHARE_PATH, CoordinatorLimits
+from bridges.frost.session import CoordinatorLimits
 from circuits.memory import Function, InMemoryProver, sum_of_inputs
 from oracle.app.committee import FrostCommittee
 from oracle.errors import NotAuthorised
@@ -150,8 +150,7 @@ class Network:
         member = self.members[target]
         assert member.committee is not None
         return {
-            COMMIT_PATH: member.committee.signer.answer_commit,
-            SHARE_PATH: member.committee.signer.answer_share,
+            **member.committee.routes(),
             TOPIC_PROOF: member.running.duties.take_proof,
             TOPIC_ATTESTATION: member.running.duties.take_attestation,
         }
