@@ -35,7 +35,7 @@ from bridges.frost.errors import (
 from bridges.frost.group import Identifier
 from bridges.frost.keystore import PublicShare
 from bridges.frost.signer import COMMIT_PATH, SHARE_PATH, Authorise, SignerLimits
-from bridges.frost.signer_process import peer_uid, require_own_directory
+from bridges.frost.signer_process import directory_owner, peer_uid
 from bridges.frost.signer_wire import (
     LENGTH_BYTES,
     MAX_BATCH,
@@ -149,16 +149,20 @@ class SignerLink:
                 return connection
             connection.writer.close()
         try:
-            require_own_directory(self._path.parent)
+            expected = self._signers_uid()
             reader, writer = await asyncio.open_unix_connection(self._path)
         except (OSError, ConfigError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise SignerUnavailable(f"The signer cannot be reached on {self._path}: {reason}.") from error
-        owner = peer_uid(_socket_of(writer))
-        if owner not in (None, os.geteuid()):
+        if peer_uid(_socket_of(writer)) not in (None, expected):
             writer.close()
             raise SignerUnavailable(f"The signer on {self._path} belongs to another user; nothing was sent.")
         return _Connection(reader, writer)
+
+    def _signers_uid(self) -> int:
+        """Who alone can have made a socket there. Raises ConfigError, OSError."""
+        own = self._path.parent.lstat().st_uid == os.geteuid()
+        return directory_owner(self._path.parent, shared=not own)
 
     def close(self) -> None:
         """Close all connections."""

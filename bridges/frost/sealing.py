@@ -1,4 +1,4 @@
-"""Sealed content: scrypt and ChaCha20-Poly1305 under a passphrase, beside a public header that is authenticated with it.
+"""Sealed content: scrypt and AES-256-GCM under a passphrase, beside a public header that is authenticated with it.
 
 Guarantees: nothing of the header, the cost parameters, the salt or the ciphertext can be changed without `unseal` saying no; cost
 parameters are bounded before they are used, so a doctored file cannot ask for 100 GB or for hours; the key is committed to, so one
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, Never
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from bridges.frost.errors import KeystoreError
@@ -112,7 +112,8 @@ class Passphrase:
         self._buffer = bytearray()
 
     def __del__(self) -> None:
-        self._buffer[:] = bytes(len(self._buffer))
+        if hasattr(self, "_buffer"):
+            self._buffer[:] = bytes(len(self._buffer))
 
     def __repr__(self) -> str:
         return "Passphrase(<redacted>)"
@@ -174,10 +175,11 @@ def seal(
             "format": format_name,
             "header": dict(header),
             "kdf": {"name": "scrypt", "n": cost.n, "r": cost.r, "p": cost.p, "salt": salt.hex()},
-            "cipher": {"name": "chacha20-poly1305", "nonce": nonce.hex()},
+            "cipher": {"name": "aes-256-gcm", "nonce": nonce.hex()},
             "key_check": _key_check(keys),
         }
-        cipher = ChaCha20Poly1305(memoryview(keys)[:_KEY])
+        # Not ChaCha20-Poly1305: OpenSSL's leaves the key on the stack, where `tests/faults/test_keystore_memory.py` finds it.
+        cipher = AESGCM(memoryview(keys)[:_KEY])
         outer["ciphertext"] = cipher.encrypt(nonce, plaintext, _canonical(outer)).hex()
     finally:
         wipe(keys)
@@ -210,8 +212,8 @@ def parse(format_name: str, content: object) -> Sealed:
     header, kdf, cipher = (_object(content, name) for name in ("header", "kdf", "cipher"))
     if set(kdf) != {"name", "n", "r", "p", "salt"} or kdf["name"] != "scrypt":
         raise KeystoreError("its key derivation is not scrypt.")
-    if set(cipher) != {"name", "nonce"} or cipher["name"] != "chacha20-poly1305":
-        raise KeystoreError("its cipher is not ChaCha20-Poly1305.")
+    if set(cipher) != {"name", "nonce"} or cipher["name"] != "aes-256-gcm":
+        raise KeystoreError("its cipher is not AES-256-GCM.")
     cost = ScryptCost(kdf["n"], kdf["r"], kdf["p"])  # type: ignore[arg-type]  # judged there
     ciphertext = unhex(content.pop("ciphertext"), "ciphertext")
     check = unhex(content["key_check"], "key_check", _KEY).hex()
@@ -228,7 +230,7 @@ def unseal(sealed: Sealed, passphrase: Passphrase) -> bytearray:
         if not hmac.compare_digest(_key_check(keys), sealed.key_check):
             raise WrongPassphrase("the passphrase is wrong, or its key derivation was changed.")
         plaintext = bytearray(len(sealed.ciphertext) - _TAG)
-        cipher = ChaCha20Poly1305(memoryview(keys)[:_KEY])
+        cipher = AESGCM(memoryview(keys)[:_KEY])
         cipher.decrypt_into(sealed.nonce, sealed.ciphertext, sealed.associated, plaintext)
     except InvalidTag:
         raise KeystoreError("the passphrase is right, but somebody changed the file; do not use it.") from None

@@ -1,6 +1,7 @@
 """The signer process: `python -m bridges.frost.signer_process --config signer.toml` serves oracle/docs/SIGNER.md on a Unix socket.
 
-Guarantees: the socket lies in a directory of mode 0700, has mode 0600, and talks to processes of the same user alone (SO_PEERCRED);
+Guarantees: the socket lies in a directory of mode 0700, has mode 0600, and talks to processes of the same user alone (SO_PEERCRED; or
+to those of the one other user that the configuration names);
 frames, connections, waits and replies are bounded; what goes wrong becomes a status and a sentence, never a traceback on the
 wire; no core dump holds the share; on SIGTERM, and with `--supervised` when standard input ends, nonces and share are wiped.
 Does not restart itself, and does not keep out root.
@@ -86,15 +87,18 @@ class ServerLimits:
 class SignerServer:
     """A `SignerService` on a Unix socket. Use `async with`."""
 
-    def __init__(self, service: SignerService, path: Path, limits: ServerLimits | None = None) -> None:
+    def __init__(
+        self, service: SignerService, path: Path, limits: ServerLimits | None = None, *, client_uid: int | None = None
+    ) -> None:
         self._service, self._path, self._limits = service, path, limits or ServerLimits()
+        self._client_uid = client_uid
         self._instance = secrets.token_bytes(INSTANCE_BYTES)
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> SignerServer:
         """Raises ConfigError for a directory or a socket that cannot be had."""
-        listening = _bound(self._path)
+        listening = _bound(self._path, shared=self._client_uid is not None)
         try:
             self._server = await asyncio.start_unix_server(self._serve, sock=listening)
         except BaseException:
@@ -132,7 +136,9 @@ class SignerServer:
 
     def _is_ours(self, writer: asyncio.StreamWriter) -> bool:
         caller = peer_uid(writer.get_extra_info("socket"))
-        if caller is None or caller == os.geteuid():
+        if self._client_uid is None and caller is None:
+            return True
+        if caller == (os.geteuid() if self._client_uid is None else self._client_uid):
             return True
         self._service.counts["refused_uid"] += 1
         _log.error("signer_refused", reason="uid", uid=caller)
@@ -198,30 +204,36 @@ def peer_uid(connection: socket.socket) -> int | None:
     return int(uid)
 
 
-def require_own_directory(directory: Path) -> None:
-    """Raises ConfigError unless the directory is this user's own and closed to others."""
+def directory_owner(directory: Path, *, shared: bool = False) -> int:
+    """The user whose directory it is. Raises ConfigError unless it is closed to others, or if `shared` to their writing and listing."""
     try:
         status = directory.lstat()
     except OSError as error:
         raise ConfigError(f"The signer's directory {directory} cannot be used: {error.strerror}.") from error
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+    open_to_others = stat.S_IMODE(status.st_mode) & (0o066 if shared else 0o077)
+    if not stat.S_ISDIR(status.st_mode) or open_to_others:
+        mode = "711" if shared else "700"
         raise ConfigError(
-            f"The signer's directory {directory} must be this user's own, with mode 0700: run chmod 700 on it, or name another."
+            f"The signer's directory {directory} must be a directory with mode 0{mode}: run chmod {mode} on it, or name another."
         )
+    return status.st_uid
 
 
-def _bound(path: Path) -> socket.socket:
+def _bound(path: Path, *, shared: bool) -> socket.socket:
+    if shared and not hasattr(socket, "SO_PEERCRED"):
+        raise ConfigError("This system does not say who connects to a socket; leave out client_uid.")
     if len(os.fsencode(path)) > MAX_SOCKET_PATH:
         raise ConfigError(f"The socket's path {path} is too long; take one of at most {MAX_SOCKET_PATH} bytes.")
     with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    require_own_directory(path.parent)
+        path.parent.mkdir(mode=0o711 if shared else 0o700, parents=True, exist_ok=True)
+    if directory_owner(path.parent, shared=shared) != os.geteuid():
+        raise ConfigError(f"The signer's directory {path.parent} must be this user's own; name another.")
     _clear_stale(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # The mode is set before anybody can connect: the directory lets nobody else in, and nothing listens yet.
+    # The mode is set before anybody can connect: nothing listens yet.
     try:
         listening.bind(os.fspath(path))
-        path.chmod(0o600)
+        path.chmod(0o666 if shared else 0o600)
         listening.setblocking(False)
     except OSError as error:
         listening.close()
@@ -299,7 +311,7 @@ async def serving(config: SignerConfig, limits: ServerLimits | None = None) -> A
     rate = TokenBucket(config.sessions_per_second, config.burst, time.monotonic())
     service = SignerService(share, Rules(config), ledger, rate)
     try:
-        async with SignerServer(service, config.socket, limits):
+        async with SignerServer(service, config.socket, limits, client_uid=config.client_uid):
             yield service
     finally:
         service.close()

@@ -52,6 +52,9 @@ class SignerConfig(BaseModel):
     """A devnet takes a plain share and a dealer's; a signer elsewhere refuses both."""
     socket: Path
     """In a directory that is the signer's own, mode 0700; made if it is not there."""
+    client_uid: Annotated[int, Strict(), Field(ge=0)] | None = None
+    """The node's user, if it is another than the signer's: then that user alone is served, the directory may be entered by others
+    (mode 0711), and the kernel's word about who connects is what protects."""
     ledger: Path
     kinds: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names of message kinds in lower case, such as "message" or "inference_result"."""

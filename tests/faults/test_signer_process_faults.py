@@ -27,6 +27,7 @@ from bridges.frost.keygen import KeyShare, deal
 from bridges.frost.remote_signer import LinkLimits, RemoteSigner, SignerLink, SignerUnavailable, remote_signer
 from bridges.frost.sealing import Passphrase, ScryptCost
 from bridges.frost.session import CoordinatorLimits, SigningCoordinator
+from bridges.frost.signer_ledger import Entry, Ledger
 from bridges.frost.signer_port import SignerPort
 from bridges.frost.signer_process import ServerLimits, serving
 from bridges.frost.signer_rules import load_signer_config
@@ -153,9 +154,49 @@ async def test_socket__directory_that_others_can_enter__is_refused_at_both_ends(
 async def test_socket__directory_that_is_a_link__is_refused(home: Path) -> None:
     (home / "elsewhere").mkdir(mode=0o700)
     (home / "run").symlink_to(home / "elsewhere")
-    with pytest.raises(ConfigError, match="this user's own"):
+    with pytest.raises(ConfigError, match="must be a directory"):
         async with served(home):
             pytest.fail("it was served")
+
+
+async def test_socket__node_of_another_user__is_served_and_the_signers_own_user_is_not(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = os.geteuid() + 1
+    async with served(home, client_uid=node) as path:
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o711
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666
+        assert await talk(path, frame(Operation.PUBLIC, b"")) == b""
+        monkeypatch.setattr(signer_process, "peer_uid", lambda _: node + 1)
+        assert await talk(path, frame(Operation.PUBLIC, b"")) == b""
+        monkeypatch.setattr(signer_process, "peer_uid", lambda _: None)
+        assert await talk(path, frame(Operation.PUBLIC, b"")) == b"", "who does not say who it is gets nothing"
+        monkeypatch.setattr(signer_process, "peer_uid", lambda _: node)
+        assert open_frame((await talk(path, frame(Operation.PUBLIC, b"")))[4:])[0] == Reply.OK
+        for mode in (0o733, 0o755, 0o777, 0o715):
+            path.parent.chmod(mode)
+            with pytest.raises(ConfigError, match="chmod 711"):
+                signer_process.directory_owner(path.parent, shared=True)
+        path.parent.chmod(0o711)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a directory to another user")
+async def test_link__signer_of_a_user_of_its_own__is_the_owner_of_the_directory(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signers = 12345
+    async with served(home, client_uid=os.geteuid()) as path:
+        os.chown(path.parent, signers, -1)
+        link = SignerLink(path, PATIENT)
+        with pytest.raises(SignerUnavailable, match="belongs to another user"):
+            await link.public()  # root's process behind another user's directory
+        monkeypatch.setattr("bridges.frost.remote_signer.peer_uid", lambda _: signers)
+        assert (await link.public()).share.identifier == 1
+        link.close()
+        path.parent.chmod(0o733)
+        with pytest.raises(SignerUnavailable, match="chmod 711"):
+            await link.public()
+        path.parent.chmod(0o711)
 
 
 async def test_socket__left_by_a_signer_that_was_killed__is_replaced(home: Path) -> None:
@@ -461,6 +502,32 @@ async def until_restarted(process: SignerProcess, times: int) -> None:
     async with asyncio.timeout(60):
         while process.restarts < times:
             await asyncio.sleep(0.02)
+
+
+async def test_process__killed_while_shares_flow__every_share_that_left_is_in_the_ledger(home: Path) -> None:
+    given: list[Entry] = []
+
+    async def flow(pair: Pair) -> None:
+        with contextlib.suppress(SignerUnavailable, NonceSpent):
+            while True:
+                message = plain_message(sequence=next(SEQUENCES))
+                session, own = await pair.commit(sequence=message.sequence)
+                await pair.share(session, own)
+                given.append(Entry.of(message, message.to_bytes()))
+
+    config = lay(home)
+    for enough in (5, 15, 30):
+        target = len(given) + enough
+        with signer_processes([config]) as (child,):
+            async with paired(home / "run" / "signer.sock") as pair:
+                flows = [asyncio.ensure_future(flow(pair)) for _ in range(4)]
+                while len(given) < target:
+                    await asyncio.sleep(0.005)
+                child.kill()
+                await asyncio.gather(*flows)
+        with contextlib.closing(Ledger(home / "signer.sqlite", SHARES[0].public.group_public_key.to_bytes())) as ledger:
+            assert ledger.check(given) == []
+            assert len(ledger) >= len(given)
 
 
 async def test_process__that_cannot_start_again__is_given_up_aloud(

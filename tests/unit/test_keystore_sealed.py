@@ -159,7 +159,7 @@ def flip_in(part: str | None, name: str) -> Callable[[dict[str, Any]], None]:
         (set_in("header", "surplus", 1), "is damaged"),
         (set_in("header", "group_public_key", "02" + "11" * 32), "is damaged"),
         (set_in("header", "verifying_shares", {}), "is damaged"),
-        (set_in("cipher", "name", "none"), "cipher is not ChaCha20"),
+        (set_in("cipher", "name", "none"), "cipher is not AES-256-GCM"),
         (set_in("kdf", "name", "pbkdf2"), "not scrypt"),
         (set_in("kdf", "salt", ""), "salt has 0 bytes"),
         (set_in("kdf", "salt", "zz" * 32), "is damaged"),
