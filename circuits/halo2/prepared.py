@@ -1,0 +1,80 @@
+"""What a program on a chain wants beside the proof: the key with everything derived that no proof changes, and the hints of one proof.
+
+A prepared key is the content of a verifying-key account (`contracts/solana/verifier/key.zig` has the same layout): `Key.to_bytes` under another tag,
+then field elements, each nine limbs of 29 bits in little-endian words of 64, of degree 1 (value·2^261 mod R) unless said otherwise.
+
+Hints are values that are dear to compute and cheap to check (inverses, Lagrange terms, the instance column's value). A wrong hint makes the verifier
+refuse; none can make it accept what it would refuse with the right ones.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from circuits.halo2.constraints import lagrange
+from circuits.halo2.curve import R, inverse
+from circuits.halo2.key import KEY_TAG, UNUSABLE, Key
+from circuits.halo2.opening import ROTATIONS
+from circuits.halo2.transcript import check_instances, draw, parse_proof
+
+PREPARED_TAG: Final = b"SIBYLP21"
+LIMBS: Final = 9
+LIMB_BITS: Final = 29
+MONTGOMERY: Final = 1 << (LIMBS * LIMB_BITS)
+HINT_NAMES: Final = ("l_last", "l_0", "l_blind", "vanishing", "instance", "x", "mu_last", "mu_prev", "mu_next")
+HINTS_LENGTH: Final = 32 * len(HINT_NAMES)
+"""288 bytes."""
+
+
+def limbs(value: int, degree: int = 1) -> bytes:
+    """value·(2^261)^degree mod R as nine little-endian words of 29 bits each."""
+    rest = value * pow(MONTGOMERY, degree, R) % R
+    mask = (1 << LIMB_BITS) - 1
+    return b"".join((rest >> (LIMB_BITS * i) & mask).to_bytes(8, "little") for i in range(LIMBS))
+
+
+def prepare(key: Key) -> bytes:
+    """The content of the key's account."""
+    w, last, n_inverse = key.omega, pow(key.omega, -UNUSABLE, R), inverse(key.rows)
+    denominator, numerator = _blind(key)
+    elements = [w, inverse(w), last, -last * n_inverse, -n_inverse, *denominator, *numerator]
+    elements += [
+        inverse(inverse(w) - 1),
+        inverse((last - 1) * (last - w)),
+        inverse((1 - last) * (1 - w)),
+        inverse((w - last) * (w - 1)),
+        inverse(w - 1),
+    ]
+    rows = [limbs(pow(w, i, R)) + limbs(pow(w, i, R), 2) for i in range(key.instance_count)]
+    return PREPARED_TAG + key.to_bytes()[len(KEY_TAG) :] + b"".join(limbs(value) for value in elements) + b"".join(rows)
+
+
+def hints(key: Key, proof: bytes, instances: Sequence[int]) -> bytes:
+    """The hints of a proof in the order of HINT_NAMES, big-endian words of degree 1. Raises RejectedProof as `examine` does."""
+    parsed = parse_proof(proof)
+    check_instances(key, instances)
+    c = draw(key, parsed, instances)
+    domain = lagrange(key, c.x, instances)
+    vanishing = inverse(domain.x_n - 1)
+    values = [domain.l_last * vanishing, domain.l_0 * vanishing, domain.l_blind * vanishing, vanishing, domain.instance]
+    values.append(inverse(c.x))
+    values += [inverse(c.mu - c.x * pow(key.omega, ROTATIONS[name], R)) for name in ("last", "prev", "next")]
+    return b"".join((value * MONTGOMERY % R).to_bytes(32, "big") for value in values)
+
+
+def _blind(key: Key) -> tuple[list[int], list[int]]:
+    """Σ ωⁱ/(n·(X − ωⁱ)) over the blinding rows as a fraction of polynomials, lowest coefficients first; the denominator without its leading one."""
+    roots = [pow(key.omega, row, R) for row in range(1 - UNUSABLE, 0)]
+    total = [0] * len(roots)
+    for i, root in enumerate(roots):
+        others = _product([other for j, other in enumerate(roots) if j != i])
+        total = [(a + root * b) % R for a, b in zip(total, others, strict=True)]
+    n_inverse = inverse(key.rows)
+    return _product(roots)[:-1], [value * n_inverse % R for value in total]
+
+
+def _product(roots: Sequence[int]) -> list[int]:
+    """Π(X − root), lowest coefficient first."""
+    found = [1]
+    for root in roots:
+        found = [(a - root * b) % R for a, b in zip([0, *found], [*found, 0], strict=True)]
+    return found

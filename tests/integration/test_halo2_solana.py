@@ -1,0 +1,194 @@
+"""The verifier in Zig, run by Solana's runtime: the reference verifier's values at each stage, its verdicts on thousands of mutations, its cost."""
+
+import json
+import random
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from circuits.halo2 import Key, accepts, examine
+from circuits.halo2.constraints import quotient
+from circuits.halo2.curve import R, inverse
+from circuits.halo2.prepared import HINT_NAMES, MONTGOMERY, hints, prepare
+from tests.support import halo2_mutations as mutate
+from tests.support.halo2 import Case, changed
+from tests.support.halo2_program import STAGES, Probe
+
+VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors" / "halo2.json").read_text())[
+    "vectors"
+]
+FOLDED_AFTER = {"gates": 11, "copies": 16, "ranges": 22}
+"""Constraints that the stages have folded in."""
+GOAL = 500_000
+
+
+@cache
+def probe() -> Probe:
+    return Probe()
+
+
+@cache
+def honest(name: str) -> tuple[Key, Case]:
+    vector = next(one for one in VECTORS if one["model"] == name)
+    instances = tuple(int(word, 16) for word in vector["instances"])
+    return Key.from_bytes(bytes.fromhex(vector["key"])), Case("honest", bytes.fromhex(vector["proof"]), instances)
+
+
+MODELS = tuple(vector["model"] for vector in VECTORS)
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        (0, lambda a, b, c, d, e, f: a * b / MONTGOMERY_),
+        (1, lambda a, b, c, d, e, f: a * b / MONTGOMERY_ + c),
+        (2, lambda a, b, c, d, e, f: (a * b + c * d) / MONTGOMERY_),
+        (3, lambda a, b, c, d, e, f: (a * b + c * d + e * f) / MONTGOMERY_),
+        (4, lambda a, b, c, d, e, f: a + b),
+        (6, lambda a, b, c, d, e, f: a),
+    ],
+)
+def test_field__random_and_extreme_operands__as_by_integers(operation: int, expected: Callable[..., Any]) -> None:
+    draw = random.Random(operation)
+    edges = (0, 1, R - 1, R, 2**256 - 1, 2**232 - 1, 2**29 - 1)
+    for _ in range(40):
+        # Sums may not pass 2^256, which the probe's reply holds.
+        top = R if operation in (1, 4) else 2**256
+        values = [
+            draw.choice([x for x in edges if x < top]) if draw.random() < 0.3 else draw.randrange(top) for _ in range(6)
+        ]
+        found, _ = probe().compute(operation, *values)
+        assert (found - expected(*(_Residue(value) for value in values)).value) % R == 0
+
+
+class _Residue:
+    """Just enough arithmetic modulo R to write expectations down."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value % R
+
+    def __add__(self, other: "_Residue") -> "_Residue":
+        return _Residue(self.value + other.value)
+
+    def __mul__(self, other: "_Residue") -> "_Residue":
+        return _Residue(self.value * other.value)
+
+    def __truediv__(self, other: "_Residue") -> "_Residue":
+        return _Residue(self.value * inverse(other.value))
+
+
+MONTGOMERY_ = _Residue(MONTGOMERY)
+
+
+@pytest.mark.parametrize("value", [R, R + 1, 2**255, 2**256 - 1])
+def test_field__not_canonical__not_parsed(value: int) -> None:
+    assert probe().compute(8, R - 1)[0] == R - 1
+    assert not hasattr(probe().send(bytes([8]) + value.to_bytes(32, "big") + bytes(160)), "return_data")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_stages__stored_proofs__values_of_the_reference_verifier(name: str) -> None:
+    key, case = honest(name)
+    trace = examine(key, case.proof, case.instances)
+    known = trace.scalars
+    expected = [known[c] for c in ("beta", "gamma", "y", "x", "zeta", "nu", "mu", "x_n")]
+    expected.append((1 - known["l_last"] - known["l_blind"]) * inverse(known["x_n"] - 1) % R)
+    ran = probe().verify(key, case.proof, case.instances)
+    assert ran.refused is None
+    assert [word % R for word in ran.words[:9]] == expected
+    scalars = [known["x_n"], *(known[f"set_scalar.{i}"] for i in (1, 2, 3)), known["value"], -known["w_scalar"] % R]
+    assert [word % R for word in ran.words[10:16]] == scalars
+    assert (ran.words[16], ran.words[17]) == trace.points["pairing_left"]
+    values = [(label, value) for label, value in known.items() if label.startswith("constraint.")]
+    for stage, count in FOLDED_AFTER.items():
+        after = probe().verify(key, case.proof, case.instances, stages=STAGES.index(stage) + 1)
+        assert after.words[9] % R == quotient(values[:count], known["y"], known["x_n"]), stage
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_cost__whole_verification__within_the_goal(name: str) -> None:
+    key, case = honest(name)
+    ran = probe().verify(key, case.proof, case.instances)
+    assert tuple(ran.units) == STAGES
+    assert sum(ran.units.values()) < GOAL
+
+
+def _refused(key: Key, cases: list[Case]) -> None:
+    assert [case.name for case in cases if probe().accepts(key, case.proof, case.instances)] == []
+
+
+def test_verdicts__each_byte_flipped__refused() -> None:
+    key, case = honest("tiny")
+    cases = list(mutate.flips(case, 32))
+    assert len(cases) == len(case.proof) == 1952
+    _refused(key, cases)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_verdicts__points_scalars_instances_lengths__refused(name: str) -> None:
+    key, case = honest(name)
+    everything = ("plus r", "r", "max", "one more", "zero")
+    cases = [
+        *mutate.points(case), *mutate.swaps(case), *mutate.scalars(case, everything), *mutate.instances(case),
+        *mutate.lengths(case),
+    ]  # fmt: skip
+    assert len(cases) > 300
+    _refused(key, cases)
+
+
+def test_verdicts__sampled_mutations__as_by_the_reference_verifier() -> None:
+    key, case = honest("tiny")
+    pool = [*mutate.flips(case, 2), *mutate.points(case), *mutate.swaps(case), *mutate.instances(case)]
+    for one in [case, *random.Random("sample").sample(pool, 60)]:
+        found = probe().accepts(key, one.proof, one.instances)
+        assert found == accepts(key, one.proof, one.instances), one.name
+
+
+def test_verdicts__proof_of_another_model__refused() -> None:
+    for mine, theirs in (("tiny", "tumour"), ("tumour", "tiny")):
+        key, case = honest(mine)
+        assert not probe().accepts(key, honest(theirs)[1].proof, case.instances)
+
+
+@pytest.mark.parametrize("hint", range(len(HINT_NAMES)))
+def test_hints__any_of_them_wrong__refused(hint: int) -> None:
+    key, case = honest("tiny")
+    right = hints(key, case.proof, case.instances)
+    value = int.from_bytes(right[32 * hint : 32 * hint + 32], "big")
+    for other in (0, 1, (value + 1) % R, -value % R, value + R, 2**256 - 1, MONTGOMERY % R):
+        given = right[: 32 * hint] + other.to_bytes(32, "big") + right[32 * hint + 32 :]
+        ran = probe().verify(key, case.proof, case.instances, given=given)
+        assert ran.refused in ("read", "domain", "instances", "opening"), (other, ran.refused)
+
+
+def test_hints__of_another_proof_or_none__refused() -> None:
+    key, case = honest("tiny")
+    other = changed(case, "other instances", instances=(1, 2, 3))
+    for given in (bytes(288), b"\xff" * 288, hints(key, other.proof, other.instances)):
+        assert probe().verify(key, case.proof, case.instances, given=given).refused is not None
+
+
+def test_hints__honest_for_a_spoilt_proof__refused_at_the_pairing() -> None:
+    # The hints do not decide: with right ones for wrong evaluations all stages pass but the last.
+    key, case = honest("tiny")
+    spoilt = next(one for one in mutate.scalars(case, ("one more",)))
+    assert probe().verify(key, spoilt.proof, spoilt.instances).refused == "paired"
+
+
+@pytest.mark.parametrize("at", [0, 8, 12, 16, 48, 60, 176, 400, 1000, 1008, 1008 + 72 * 19, 1008 + 72 * 20 + 5])
+def test_key__any_part_changed__refused(at: int) -> None:
+    key, case = honest("tiny")
+    content = bytearray(prepare(key))
+    content[at] ^= 1
+    given = hints(key, case.proof, case.instances)
+    assert probe().verify(bytes(content), case.proof, case.instances, given=given).refused is not None
+
+
+def test_key__truncated_or_extended__refused() -> None:
+    key, case = honest("tiny")
+    content, given = prepare(key), hints(key, case.proof, case.instances)
+    for other in (b"", content[:8], content[:-1], content[:-144], content + bytes(144)):
+        assert probe().verify(other, case.proof, case.instances, given=given).refused == "form"
