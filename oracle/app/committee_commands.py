@@ -30,6 +30,8 @@ def add_commands(app: typer.Typer, console: Console) -> None:
     _add_init(app, console)
     _add_keygen(app, console)
     _add_reshare(app, console)
+    _add_rotate(app, console)
+    _add_registration(app, console)
 
 
 def _quiet_run(work: Coroutine[Any, Any, None]) -> None:
@@ -134,3 +136,66 @@ def _add_reshare(app: typer.Typer, console: Console) -> None:
         )
         limits = CeremonyLimits(wait_seconds=wait, step_seconds=step)
         _quiet_run(run_reshare(console, paths, old, identifier, address(listen), limits))
+
+
+def _add_rotate(app: typer.Typer, console: Console) -> None:
+    @app.command("rotate")
+    def committee_rotate(
+        identity: Identity,
+        identifier: Number,
+        output: Output,
+        listen: Listen,
+        committee: NewCommittee,
+        current: Annotated[Path, typer.Option(help="Public file of the present key.")] = Path("committee-key.json"),
+        public: Public = Path("committee-key-next.json"),
+        wait: Wait = 900.0,
+        step: Step = 60.0,
+        finish: Finish = None,
+    ) -> None:
+        """Make the key of the next epoch with the members of a new committee file: how a distrusted member is removed."""
+        from bridges.frost.dkg_session import CeremonyLimits
+        from oracle.app.ceremony import KeygenPaths, address, run_finish
+        from oracle.app.rotation_commands import run_rotate
+
+        paths = KeygenPaths(committee, identity, output, public)
+        if finish is not None:
+            run_finish(console, paths, identifier, finish)
+            return
+        limits = CeremonyLimits(wait_seconds=wait, step_seconds=step)
+        _quiet_run(run_rotate(console, paths, current, identifier, address(listen), limits))
+
+
+Key = Annotated[Path, typer.Argument(help="Public file of the new key (committee-key.json).")]
+NodeToml = Annotated[Path, typer.Option(help="The node's configuration.")]
+
+
+def _add_registration(app: typer.Typer, console: Console) -> None:
+    @app.command("approve")
+    def committee_approve(
+        key: Key,
+        config: NodeToml = Path("node.toml"),
+        committee: Annotated[
+            Path | None, typer.Option(help="The new committee's file, to check certificates by.")
+        ] = None,
+    ) -> None:
+        """Let this node sign the rotation to a key whose transcript you have compared."""
+        from oracle.app.rotation_commands import run_approve
+        from oracle.config import load_config
+
+        run_approve(console, key, committee, load_config(config))
+
+    @app.command("propose")
+    def committee_propose(key: Key, config: NodeToml = Path("node.toml")) -> None:
+        """Post the rotation to a key, for all chains of the configuration; paid by the node's EVM account."""
+        from oracle.app.rotation_commands import run_propose
+        from oracle.config import load_config
+
+        _quiet_run(run_propose(console, key, load_config(config)))
+
+    @app.command("status")
+    def committee_status(config: NodeToml = Path("node.toml")) -> None:
+        """Show the committee's epochs on every chain of the configuration, by final states."""
+        from oracle.app.rotation_commands import run_status
+        from oracle.config import load_config
+
+        _quiet_run(run_status(console, load_config(config)))

@@ -39,6 +39,7 @@ from circuits.prover import LocalProver, ProverLimits
 from oracle.app.committee import FrostCommittee, signed_bodies
 from oracle.app.epoch_views import epoch_views
 from oracle.app.keyring import EpochWatch, group_keys, opened_keys, taken_by
+from oracle.app.rotation import DIRECTORY, Approvals
 from oracle.config import EvmConfig, ListenConfig, NodeConfig, SolanaConfig
 from oracle.errors import ConfigError, NotAuthorised
 from oracle.inference import infer
@@ -246,7 +247,12 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
         listed = tuple(f"0x{key.hex()}" for key in group_keys(config).values())
         journal.identify(f"member {config.identifier} of committee", listed)
         watch = await stack.enter_async_context(EpochWatch(await epoch_views(config, stack)))
-        taken = taken_by(lambda: node.pipeline if node is not None else Pipeline(), watch)
+
+        def pipeline() -> Pipeline:
+            return node.pipeline if node is not None else Pipeline()
+
+        approvals = Approvals(config.data_dir / DIRECTORY, watch, pipeline)
+        taken = taken_by(pipeline, watch)
         committee = FrostCommittee.with_keys(keys, group_keys(config), taken)
         prover = await stack.enter_async_context(_prover(config))
         ports = Ports(
@@ -256,6 +262,7 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
             prover=prover,
             committee=committee,
             accepted=watch.accepted,
+            approves=approvals.approves,
             peers=await stack.enter_async_context(PeerNetwork(clients, PEER_SECONDS)),
         )
         node = Node(_member(config, ports), journal, ports, Metrics())

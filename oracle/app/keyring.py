@@ -38,6 +38,14 @@ class EpochState(Protocol):
         """Its number."""
 
     @property
+    def px(self) -> bytes:
+        """x of the group key, 32 bytes."""
+
+    @property
+    def parity(self) -> int:
+        """Of its y."""
+
+    @property
     def valid_from(self) -> int:
         """When it begins."""
 
