@@ -428,7 +428,7 @@ LIES = [
 ]
 
 
-@pytest.mark.parametrize("lie", LIES, ids=repr)
+@pytest.mark.parametrize("lie", LIES, ids=range(len(LIES)))
 async def test_node__signer_that_answers_nonsense__is_an_error_of_ours_and_not_a_commitment(
     home: Path, lie: bytes
 ) -> None:
