@@ -198,7 +198,7 @@ async def test_network__lie_brought_to_the_signers__each_refuses_by_name(network
 
     liar = network.members[4].committee
     assert liar is not None
-    liar.signer._authorise = sign_anything
+    liar.keys[0].signer._authorise = sign_anything
     with pytest.raises(SigningError, match="not reached"):
         await liar.sign(lies)
     assert all(network.members[i].running.metrics.refused_to_sign._value.get() >= 1 for i in (1, 2, 3))
