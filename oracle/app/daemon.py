@@ -6,20 +6,14 @@ another member or committee, a journal of another node, key files that others ca
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import structlog
 from aiohttp import web
 
-from bridges.evm.account import EvmAccount
-from bridges.evm.client import EvmClient
-from bridges.evm.reader import EvmReader
-from bridges.evm.sender import FeePolicy, Sender
-from bridges.evm.submitter import EvmSubmitter
 from bridges.frost import keystore
 from bridges.frost.errors import DealerKeyRefused
 from bridges.frost.hardening import forbid_core_dumps
@@ -30,17 +24,14 @@ from bridges.frost.session import Authorise, Signer
 from bridges.frost.signer_port import PublicPart, SignerPort
 from bridges.frost.signer_supervisor import running_signer
 from bridges.frost.transport import PeerCertificate, PeerClient, PeerNetwork, PeerServer, TransportIdentity
-from bridges.solana.client import SolanaClient
-from bridges.solana.reader import SolanaReader
-from bridges.solana.submitter import SolanaSubmitter
-from bridges.solana.transactions import SendPolicy, load_keypair
 from circuits.catalogue import open_model
 from circuits.prover import LocalProver, ProverLimits
+from oracle.app.chains import ChainPorts, evm_ports, solana_ports
 from oracle.app.committee import FrostCommittee, signed_bodies
 from oracle.app.epoch_views import epoch_views
 from oracle.app.keyring import EpochWatch, group_keys, opened_keys, taken_by
 from oracle.app.rotation import DIRECTORY, Approvals
-from oracle.config import EvmConfig, ListenConfig, NodeConfig, SolanaConfig
+from oracle.config import ListenConfig, NodeConfig
 from oracle.errors import ConfigError, NotAuthorised
 from oracle.inference import infer
 from oracle.journal import Journal
@@ -48,12 +39,10 @@ from oracle.node import Node, Ports
 from oracle.node.gossip import TOPIC_ATTESTATION, TOPIC_PROOF
 from oracle.node.metrics import Metrics
 from oracle.node.schedule import periodic_work
+from oracle.node.solvency import TokenWatch, watching
 from oracle.node.status import application
 from oracle.pipeline import Member, Pipeline, Takeover
-from oracle.ports import ChainReader, ChainSubmitter
 from oracle.protocol.errors import ProtocolError
-from oracle.protocol.finality import Depth, FinalizedTag
-from oracle.protocol.types import Account, evm_account
 
 log = structlog.get_logger("sibyl.daemon")
 
@@ -61,43 +50,8 @@ PEER_SECONDS = 12.0
 """Longest wait for one peer's answer to a notice: its inference may still be under way."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChainPorts:
-    """One chain's adapters, and the seconds between two looks at it."""
-
-    reader: ChainReader
-    submitter: ChainSubmitter
-    poll_seconds: float
-
-
 def _bytes(text: str) -> bytes:
     return bytes.fromhex(text.removeprefix("0x"))
-
-
-async def evm_ports(config: EvmConfig, stack: AsyncExitStack) -> ChainPorts:
-    """One EVM chain's adapters. Raises ConfigError for a key file that others can read, or an endpoint of another chain."""
-    account = EvmAccount.from_file(config.key_file)
-    client = await stack.enter_async_context(EvmClient(str(config.rpc_url), config.chain_id))
-    gateway, hub = evm_account(_bytes(config.gateway)), evm_account(_bytes(config.hub))
-    finality = FinalizedTag() if config.finality == "finalized" else Depth(config.finality)
-    reader = EvmReader(client, gateway, finality=finality, start_block=config.start_block)
-    sender = Sender(client, account, FeePolicy(max_fee_per_gas=int(config.max_fee_gwei * 10**9)))
-    return ChainPorts(reader, EvmSubmitter(sender, gateway, hub, finality=finality), config.poll_seconds)
-
-
-async def solana_ports(config: SolanaConfig, stack: AsyncExitStack) -> ChainPorts:
-    """One Solana cluster's adapters. Raises ConfigError likewise."""
-    payer = load_keypair(config.key_file)
-    client = await stack.enter_async_context(SolanaClient(str(config.rpc_url), _bytes(config.genesis_hash)))
-    await client.connect()
-    program = Account(_bytes(config.program))
-    policy = SendPolicy(unit_price=config.priority_fee)
-    tokens = None if config.tokens_program is None else Account(_bytes(config.tokens_program))
-    return ChainPorts(
-        SolanaReader(client, program),
-        SolanaSubmitter(client, program, payer, policy, tokens_program=tokens),
-        config.poll_seconds,
-    )
 
 
 def load_share(config: NodeConfig) -> KeyShare:
@@ -158,11 +112,12 @@ def _clients(config: NodeConfig, identity: TransportIdentity) -> dict[int, PeerC
     for member in config.members:
         if member.identifier != config.identifier:
             address = (member.endpoint.host or "", member.endpoint.port or 443)
-            clients[member.identifier] = PeerClient(identity, member.identifier, _pin(member.certificate), address)
+            clients[member.identifier] = PeerClient(identity, member.identifier, pinned(member.certificate), address)
     return clients
 
 
-def _pin(path: Path) -> PeerCertificate:
+def pinned(path: Path) -> PeerCertificate:
+    """A member's certificate. Raises ConfigError."""
     try:
         return PeerCertificate.from_pem(path.read_text())
     except OSError as error:
@@ -186,7 +141,7 @@ def _prover(config: NodeConfig) -> LocalProver:
 
 @asynccontextmanager
 async def _peer_server(config: NodeConfig, identity: TransportIdentity) -> AsyncIterator[PeerServer]:
-    pins = {m.identifier: _pin(m.certificate) for m in config.members if m.identifier != config.identifier}
+    pins = {m.identifier: pinned(m.certificate) for m in config.members if m.identifier != config.identifier}
     server = PeerServer(identity, pins, (config.listen.host, config.listen.port))
     try:
         yield server
@@ -251,6 +206,7 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
         def pipeline() -> Pipeline:
             return node.pipeline if node is not None else Pipeline()
 
+        tokens = await _token_watch(chains, stack)
         approvals = Approvals(config.data_dir / DIRECTORY, watch, pipeline)
         taken = taken_by(pipeline, watch)
         committee = FrostCommittee.with_keys(keys, group_keys(config), taken)
@@ -263,6 +219,9 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
             committee=committee,
             accepted=watch.accepted,
             approves=approvals.approves,
+            objection=tokens.objection,
+            alarms=tokens.alarms,
+            endpoints={chain.reader.origin: chain.endpoints for chain in chains},
             peers=await stack.enter_async_context(PeerNetwork(clients, PEER_SECONDS)),
         )
         node = Node(_member(config, ports), journal, ports, Metrics())
@@ -274,6 +233,19 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
         await _start_peer_server(server, config.listen)
         await _start_status(node, config.status, stack)
         yield node
+
+
+async def _token_watch(chains: Sequence[ChainPorts], stack: AsyncExitStack) -> TokenWatch:
+    """The watch over the tokens between the two chains that have a token bridge. Without them it has nothing to say."""
+    ledgers = [chain.ledger for chain in chains if chain.ledger is not None]
+    authorities = frozenset(chain.authority for chain in chains if chain.authority is not None)
+    if len(ledgers) != 2 or not authorities:
+        if authorities:
+            log.warning("tokens not watched", why="give token_factory in [[evm]] beside tokens_program in [[solana]]")
+        return TokenWatch((), frozenset())
+    watch = TokenWatch(tuple(ledgers), authorities)
+    await stack.enter_async_context(watching(watch))
+    return watch
 
 
 def _member(config: NodeConfig, ports: Ports) -> Member:

@@ -16,7 +16,7 @@ import aiohttp
 import structlog
 
 from bridges.frost.signing import verify_encoded
-from oracle.app.daemon import evm_ports, solana_ports
+from oracle.app.chains import evm_ports, solana_ports
 from oracle.config import RelayConfig
 from oracle.errors import SibylError
 from oracle.pipeline import needs_signature

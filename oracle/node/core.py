@@ -12,7 +12,7 @@ import math
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -20,6 +20,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from oracle.errors import SibylError
+from oracle.node.agreement import EndpointHealth
 from oracle.node.batches import BatchLimits
 from oracle.node.duties import Duties
 from oracle.node.metrics import Metrics
@@ -100,6 +101,8 @@ class Ports:
     """Why a message, as it was posted, must not be signed now; None when nothing speaks against it. Asked before each signature share."""
     branch_depth: Callable[[Message], int] = field(default=_any_depth)
     """Levels of a Merkle branch that a delivery of the message can carry: how many messages may share its signature."""
+    endpoints: Mapping[Endpoint, Sequence[EndpointHealth]] = field(default_factory=dict)
+    """By chain, what each of its RPC endpoints was like; only where there are several."""
     alarms: Callable[[], tuple[str, ...]] = field(default=tuple)
     """What an operator must look at at once, a sentence each; the node is not healthy meanwhile."""
 

@@ -8,8 +8,10 @@ locked, and only what was short against both is counted.
 It does not read chains itself (the ledgers do), and it decides nothing about delivery: what is signed already can still be delivered.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -23,6 +25,8 @@ log = structlog.get_logger("sibyl.solvency")
 
 MAX_AGE_SECONDS = 30.0
 """Age of the last whole look beyond which nothing of a token is signed."""
+LOOK_SECONDS = 2.0
+"""Between two looks."""
 ALARM_LOOKS = 3
 """Looks in a row that must find a shortfall before it is taken for one."""
 
@@ -51,7 +55,8 @@ def uncovered(locked: Holdings, before: Holdings, after: Holdings) -> dict[Accou
 class TokenWatch:
     """The watch of one node over the tokens between two chains. `look` is to be called every few seconds."""
 
-    ledgers: tuple[TokenLedger, TokenLedger]
+    ledgers: tuple[TokenLedger, ...]
+    """Of the two chains; none for a node that watches no tokens."""
     authorities: frozenset[Account]
     """The bridge authorities (Solana): every token message has one at its one end, and the token's EVM bridge at the other."""
     clock: Callable[[], float] = time.monotonic
@@ -117,3 +122,21 @@ class TokenWatch:
         if message.sender in self.authorities:
             return message.recipient
         return None
+
+
+@asynccontextmanager
+async def watching(watch: TokenWatch, rest: float = LOOK_SECONDS) -> AsyncIterator[None]:
+    """Look again and again while the block lasts. Should looking ever end before it, looks grow old and the watch objects to everything."""
+
+    async def look_on() -> None:
+        while True:
+            await watch.look()
+            await asyncio.sleep(rest)
+
+    task = asyncio.ensure_future(look_on())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

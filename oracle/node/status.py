@@ -34,6 +34,7 @@ def health(node: Node) -> tuple[bool, dict[str, object]]:
             "cursor": reader.cursor,
             "seconds_since_read": age,
             "last_error": reader.last_error,
+            "endpoints": [asdict(one) for one in node.ports.endpoints.get(origin, ())],
         }
     well = all(
         reader.last_success is not None and now - reader.last_success < STALE_SECONDS

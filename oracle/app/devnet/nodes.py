@@ -119,6 +119,7 @@ class NodeSettings:
     chain_id: int
     gateway: str
     hub: str
+    token_factory: str
     start_block: int
     solana_rpc: str
     genesis_hash: bytes
@@ -169,6 +170,7 @@ def _chains(settings: NodeSettings) -> dict[str, object]:
                 "chain_id": settings.chain_id,
                 "gateway": settings.gateway,
                 "hub": settings.hub,
+                "token_factory": settings.token_factory,
                 "key_file": "evm.key",
                 "start_block": settings.start_block,
                 "poll_seconds": 0.1,
