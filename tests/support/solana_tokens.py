@@ -295,9 +295,9 @@ def initialise(tokens: TokenBench, link: ti.Link = LINK, settings: ti.Settings |
     return ti.initialise(tokens.at, tokens.bench.authority.pubkey(), link, chosen)
 
 
-def start(governance_delay: int = 0) -> TokenBench:
+def start(governance_delay: int = 0, bench: sp.Bench | None = None) -> TokenBench:
     """Both programs, ready; acts of governance wait for `governance_delay` seconds."""
-    tokens = deploy()
+    tokens = deploy(bench)
     step = initialise(tokens, settings=ti.Settings(tokens.guardian.pubkey(), QUEUE_DELAY, governance_delay))
     tokens.bench.accepted(step, signers=(tokens.bench.authority,))
     return tokens
