@@ -142,9 +142,12 @@ class Batching:
         """Works that may be signed together with this one, after what it failed in."""
         return self._company.get(work_id, MAX_SIZE)
 
-    def begin(self, waiting: Sequence[Waiting], now: float) -> list[Batch]:
-        """The batches to sign now. `waiting`: all works that wait and are not under way, oldest first."""
-        self._forget({work.work_id for work in waiting})
+    def begin(self, waiting: Sequence[Waiting], now: float, resting: Iterable[Digest] = ()) -> list[Batch]:
+        """The batches to sign now. `waiting`: the works to be signed that are not under way, oldest first.
+
+        `resting`: works that are to be signed too, but not now. What they failed in stays known.
+        """
+        self._forget({work.work_id for work in waiting} | set(resting))
         for work in waiting:
             self._since.setdefault(work.work_id, now)
         chosen = [batch for batch in plan(waiting, self.limits.size) if self._may_go(batch, now)]
@@ -183,7 +186,7 @@ class Batching:
         return len(batch) == 1 and batch[0].work_id in self._failed_alone
 
     def _forget(self, waiting: set[Digest]) -> None:
-        """A work that neither waits nor is under way has been signed by somebody else, or is over."""
+        """A work that neither waits, rests nor is under way has been signed by somebody else, or is over."""
         for known in (self._since, self._failed_alone, self._company):
             for work_id in [work_id for work_id in known if work_id not in waiting and work_id not in self._under_way]:
                 del known[work_id]

@@ -50,14 +50,15 @@ class BatchSigner:
         """Begin to sign what is to be signed now of what is due, oldest first."""
         now = time.monotonic()
         self._rests = {effect.work_id: self._rests[effect.work_id] for effect in due if effect.work_id in self._rests}
+        resting = {work_id for work_id, (until, _) in self._rests.items() if until > now}
         waiting = [
             self._waiting(work)
             for effect in due
             if not self._batching.signing(effect.work_id)
-            and self._rests.get(effect.work_id, (0.0, 0))[0] <= now
+            and effect.work_id not in resting
             and (work := self._node.pipeline.work(effect.work_id)) is not None
         ]
-        for batch in self._batching.begin(waiting, now):
+        for batch in self._batching.begin(waiting, now, resting):
             group.create_task(self._attempt(batch), name="sign")
 
     def _waiting(self, work: Work) -> Waiting:

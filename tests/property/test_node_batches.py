@@ -152,28 +152,32 @@ def test_batching__too_many_at_a_time__wait() -> None:
     st.integers(1, 150),
     st.sets(st.integers(0, 149), max_size=6),
     st.lists(st.integers(0, 30), min_size=150, max_size=150),
+    st.integers(0, 5),
 )
 def test_batching__some_works_always_fail__all_others_are_signed_within_bounded_rounds(
-    count: int, poisoned: set[int], arrivals: list[int]
+    count: int, poisoned: set[int], arrivals: list[int], rest: int
 ) -> None:
     """Without livelock: whatever stands beside a message that other members have not reached gets its signature all the same."""
     batching = Batching(BatchLimits(size=64, delay=0.05))
     left = {number: work(number) for number in range(count)}
     attempts = dict.fromkeys(left, 0)
     numbers = {work(number).work_id: number for number in left}
+    rests = dict.fromkeys(left, -1)
     last_arrival = max(arrivals[:count])
-    for step in range(last_arrival + 120):
+    for step in range(last_arrival + 120 * (1 + rest)):
         waiting = [
             Waiting(one.work_id, one.digests, one.depth, batching.company(one.work_id))
             for number, one in left.items()
-            if arrivals[number] <= step and not batching.signing(one.work_id)
+            if arrivals[number] <= step and rests[number] < step
         ]
-        for batch in batching.begin(waiting, step * 0.1):
+        resting = {one.work_id for number, one in left.items() if rests[number] >= step}
+        for batch in batching.begin(waiting, step * 0.1, resting):
             members = [numbers[one.work_id] for one in batch]
             signed = not poisoned & set(members)
             batching.ended(batch, step * 0.1, signed=signed)
             for number in members:
                 attempts[number] += 1
+                rests[number] = step + rest
                 if signed:
                     del left[number]
     assert set(left) == {number for number in poisoned if number < count}
