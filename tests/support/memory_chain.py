@@ -4,14 +4,62 @@ It has blocks, finality by depth, reorgs, sequences, a replay set and real signa
 conformance suite holds it to the same rules as the real adapters. It does not check ezkl proofs or fees, and gives no callback.
 """
 
+from __future__ import annotations
+
+import time
 from dataclasses import dataclass, field
 
 from oracle.errors import DecodeError, Rejected, Reorged, Transient
 from oracle.ports import Cursor, DeliveryState, Reading, Receipt, Submission
 from oracle.protocol.hashing import batch_signing_hash
-from oracle.protocol.message import InferenceResult, Message
-from oracle.protocol.types import Account, Digest, Endpoint, Kind, Policy, Sequence, Status, UnixSeconds
+from oracle.protocol.message import InferenceResult, Message, Rotation
+from oracle.protocol.types import Account, CommitteeEpoch, Digest, Endpoint, Kind, Policy, Sequence, Status, UnixSeconds
 from tests.support import schnorr
+
+
+@dataclass
+class MemoryEpoch:
+    """A group key as a chain keeps it. Times on the wall clock; `valid_until` 0 for no end."""
+
+    epoch: CommitteeEpoch
+    group_key: bytes
+    valid_from: float = 0
+    valid_until: float = 0
+
+    @property
+    def px(self) -> bytes:
+        """x of the key."""
+        return self.group_key[1:]
+
+    @property
+    def parity(self) -> int:
+        """Of its y."""
+        return self.group_key[0] & 1
+
+
+class MemoryEpochs:
+    """The epochs of a MemoryChain, as `oracle.app.keyring.EpochView`."""
+
+    def __init__(self, chain: MemoryChain) -> None:
+        self._chain = chain
+
+    async def keeper(self) -> Account:
+        """The chain's gateway keeps its keys."""
+        return self._chain.endpoint.gateway
+
+    async def active(self) -> MemoryEpoch:
+        """The newest that has begun."""
+        self._chain.check_available()
+        return max((e for e in self._chain.epochs.values() if e.valid_from <= time.time()), key=lambda e: e.epoch)
+
+    async def newest(self) -> MemoryEpoch:
+        """The newest."""
+        self._chain.check_available()
+        return self._chain.epochs[max(self._chain.epochs)]
+
+    async def epoch(self, epoch: CommitteeEpoch) -> MemoryEpoch | None:
+        """One of them."""
+        return self._chain.epochs.get(epoch)
 
 
 @dataclass
@@ -24,9 +72,35 @@ class MemoryChain:
     finality_depth: int = 2
     available: bool = True
     now: int = 0
+    epochs: dict[int, MemoryEpoch] = field(default_factory=dict)
+    activation_delay: float = 0.3
+    """Seconds between a rotation's delivery and its epoch's begin, by the wall clock."""
     blocks: list[tuple[int, tuple[Message, ...]]] = field(default_factory=list)
     delivered: dict[tuple[Endpoint, int], tuple[Digest, int]] = field(default_factory=dict)
     _fork: int = 0
+
+    def __post_init__(self) -> None:
+        self.epochs.setdefault(1, MemoryEpoch(CommitteeEpoch(1), self.group_key))
+
+    def post_rotation(self, rotation: Rotation) -> Message:
+        """As its keeper of keys posts one."""
+        keeper = self.endpoint.gateway
+        sequence, never = self.next_sequence, UnixSeconds(0)
+        message = Message(
+            Kind.ROTATION, self.endpoint, self.endpoint, sequence, keeper, keeper, never, rotation.to_bytes()
+        )
+        self.append(message)
+        return message
+
+    def rotate(self, rotation: Rotation, signed_by: int) -> None:
+        """Take a rotation that was delivered, or refuse it as the contracts do."""
+        newest = max(self.epochs)
+        if rotation.epoch != newest + 1 or signed_by != newest:
+            raise Rejected("The rotation does not bring the next epoch.", reason="WrongEpoch")
+        begin = time.time() + self.activation_delay
+        self.epochs[newest].valid_until = begin + rotation.overlap
+        key = bytes([2 + rotation.parity]) + rotation.group_key
+        self.epochs[rotation.epoch] = MemoryEpoch(rotation.epoch, key, begin)
 
     def post(self, destination: Endpoint, sender: Account, recipient: Account, payload: bytes) -> Message:
         """A user's message, in a block of its own."""
@@ -111,6 +185,8 @@ class MemorySubmitter:
         if await self.state(message) is not DeliveryState.ABSENT:
             return None
         self._check(submission)
+        if message.kind is Kind.ROTATION and submission.attestation is not None:
+            self._chain.rotate(Rotation.from_bytes(message.payload), submission.attestation.epoch)
         self._chain.delivered[message.origin, message.sequence] = (message.digest, len(self._chain.blocks))
         self._chain.append()
         return Receipt(transaction=f"memory:{len(self._chain.blocks)}", cost=1, size=len(message.to_bytes()))
@@ -151,7 +227,10 @@ class MemorySubmitter:
         if submission.message.digest not in attestation.digests:
             raise Rejected("The signature does not cover this message.", reason="InvalidSignature")
         signed = batch_signing_hash(attestation.digests)
-        if attestation.epoch != 1 or not schnorr.verify(self._chain.group_key, signed, attestation.signature):
+        epoch, now = self._chain.epochs.get(attestation.epoch), time.time()
+        if epoch is None or epoch.valid_from > now or (epoch.valid_until and epoch.valid_until <= now):
+            raise Rejected(f"Epoch {attestation.epoch} does not count here now.", reason="InvalidEpoch")
+        if not schnorr.verify(epoch.group_key, signed, attestation.signature):
             raise Rejected("The signature is wrong.", reason="InvalidSignature")
 
 

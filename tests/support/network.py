@@ -5,15 +5,16 @@ The wires can be cut (`down`), so that members fall silent; a member can be cras
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bridges.frost.errors import PeerRefused, PeerTimeout, PeerUnreachable
 from bridges.frost.keygen import KeyShare, deal
-from bridges.frost.session import CoordinatorLimits
+from bridges.frost.session import Authorise, CoordinatorLimits
 from circuits.memory import Function, InMemoryProver, sum_of_inputs
 from oracle.app.committee import FrostCommittee
 from oracle.errors import NotAuthorised
@@ -127,15 +128,19 @@ class Network:
         gone = PeerUnreachable(f"Peer {target} cannot be reached.")
         if {source, target} & self.down or self.crashed(target) or self.members[target].node is None:
             raise gone
+        handler = self._routes(target).get(path)
+        if handler is None:
+            raise PeerRefused(target, "not_found", "Nothing is served at this path.")
         try:
-            return await self._routes(target)[path](source, body)
+            return await handler(source, body)
         except Crash:
             task = self.members[target].task
             assert task is not None
             task.cancel()
             raise gone from None
-        except RuntimeError:
-            if not self.crashed(target):  # its threads are gone because it crashed while it served this request
+        except RuntimeError as error:
+            # Its threads are gone because it crashed or was stopped while it served this request.
+            if not self.crashed(target) and "after shutdown" not in str(error):
                 raise
             raise gone from None
         except (ProtocolError, NotAuthorised) as error:
@@ -164,7 +169,7 @@ class Network:
             return await member.running.duties.authorise(context)
 
         limits = CoordinatorLimits(attempts=4, round_seconds=1.0, total_seconds=5.0)
-        member.committee = FrostCommittee(member.share, CommitteeEpoch(1), wires, authorise, limits)
+        member.committee = self.committee_of(member, wires, authorise, limits)
         prover = InMemoryProver([MODEL_INFO], member.function)
         ports = Ports(
             readers=tuple((MemoryReader(chain), 0.01) for chain in self.chains),
@@ -173,11 +178,22 @@ class Network:
             prover=prover,
             committee=member.committee,
             peers=WiredPeers(wires),
+            **self.further_ports(member),
         )
         identity = Member(identifier, tuple(self.members), self.destinations, TAKEOVER)
         member.node = Node(identity, open_journal(member.directory / "journal.sqlite"), ports, Metrics())
         member.task = asyncio.create_task(member.node.run(), name=f"node {identifier}")
         return member
+
+    def committee_of(
+        self, member: MemberProcess, wires: Mapping[int, Wire], authorise: Authorise, limits: CoordinatorLimits
+    ) -> FrostCommittee:
+        """The member's committee: one key, whose epoch is 1."""
+        return FrostCommittee(member.share, CommitteeEpoch(1), wires, authorise, limits)
+
+    def further_ports(self, member: MemberProcess) -> dict[str, Any]:
+        """Ports that a kind of network adds."""
+        return {}
 
     async def stop(self, identifier: int) -> None:
         """End a member; its journal stays."""
