@@ -54,7 +54,7 @@ __all__ = [
 _log: Final = structlog.get_logger(__name__)
 
 _HONEST_CODES: Final = frozenset({"not_authorised", NonceSpent.code, Busy.code})
-_HEDGE_SECONDS: Final = (0.01, 1.0)
+_HEDGE_SECONDS: Final = (0.05, 1.0)
 """Least and longest time that a session gets beyond what its quicker signers took, before another is opened beside it."""
 
 _Reply: TypeAlias = bytes | ProtocolError | NotAuthorised
