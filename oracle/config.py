@@ -249,17 +249,35 @@ class NodeConfig(_Section):
         return self
 
 
-class RelayConfig(_Section):
-    """The whole of relay.toml: a relayer holds no key share, it believes signatures by `group_key` and nothing else."""
+class KeyConfig(_Section):
+    """A committee's public key, and the epoch in which it signs."""
 
     group_key: str = _hex(33, "compressed group public key")
     epoch: Annotated[Whole, Field(ge=1, lt=1 << 32)]
+
+
+class RelayConfig(KeyConfig):
+    """The whole of relay.toml: a relayer holds no key share, it believes signatures by group keys and nothing else."""
+
+    further_keys: tuple[KeyConfig, ...] = ()
+    """Keys of other epochs, while the committee rotates."""
     sources: Annotated[tuple[AnyHttpUrl, ...], Field(min_length=1)]
     """Status ports of nodes."""
     poll_seconds: Seconds = 1.0
     log_json: Flag = True
     evm: tuple[EvmConfig, ...] = ()
     solana: tuple[SolanaConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_key_an_epoch(self) -> Self:
+        if len(self.group_keys) != 1 + len(self.further_keys):
+            raise ValueError("two keys are given for one epoch")
+        return self
+
+    @property
+    def group_keys(self) -> dict[int, bytes]:
+        """By epoch, compressed."""
+        return {one.epoch: bytes.fromhex(one.group_key[2:]) for one in (self, *self.further_keys)}
 
 
 def load_config(path: Path) -> NodeConfig:

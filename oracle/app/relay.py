@@ -76,9 +76,8 @@ class Relayer:
             return None
         digests = tuple(Digest(_bytes(digest)) for digest in told["digests"])
         signature = _bytes(told["signature"])
-        if told["epoch"] != self.config.epoch or not verify_encoded(
-            _bytes(self.config.group_key), signature, batch_signing_hash(digests)
-        ):
+        key = self.config.group_keys.get(told["epoch"])
+        if key is None or not verify_encoded(key, signature, batch_signing_hash(digests)):
             raise DecodeError("The source tells a signature that is not the committee's.")
         return GroupAttestation(CommitteeEpoch(told["epoch"]), signature, digests)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import tomlkit
 
-from oracle.config import load_config
+from oracle.config import RelayConfig, load_config
 from oracle.errors import ConfigError
 from tests.support.node_config import document
 
@@ -45,3 +45,18 @@ def test_config__endpoints_that_cannot_be__are_refused(tmp_path: Path, changes: 
     with pytest.raises(ConfigError) as refused:
         load_config(written(tmp_path, **changes))
     assert said in str(refused.value)
+
+
+def relay(**changes: object) -> RelayConfig:
+    key = {"group_key": "0x02" + "ab" * 32, "epoch": 3}
+    return RelayConfig.model_validate(key | {"sources": ["http://127.0.0.1:7101"]} | changes)
+
+
+def test_relay_config__keys_of_two_epochs__are_known_by_their_epoch() -> None:
+    config = relay(further_keys=[{"group_key": "0x03" + "cd" * 32, "epoch": 4}])
+    assert config.group_keys == {3: bytes.fromhex("02" + "ab" * 32), 4: bytes.fromhex("03" + "cd" * 32)}
+
+
+def test_relay_config__two_keys_for_one_epoch__are_refused() -> None:
+    with pytest.raises(ValueError, match="two keys are given for one epoch"):
+        relay(further_keys=[{"group_key": "0x03" + "cd" * 32, "epoch": 3}])
