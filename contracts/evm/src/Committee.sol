@@ -80,6 +80,7 @@ contract Committee is ICommittee, Ownable2Step {
     /// @inheritdoc ICommittee
     function proposeRotation(bytes calldata payload) external returns (bytes32 digest) {
         (Rotation.Decoded memory rotation,, bytes calldata remotes) = _checkRotation(payload);
+        if (address(gateway) == address(0)) revert InvalidGateway(address(0));
         Rotation.checkNoneIs(remotes, C.CHAIN_TYPE_EIP155, bytes32(block.chainid));
         (, digest) = gateway.post(C.KIND_ROTATION, Read.toWord(address(this)), 0, payload);
         emit RotationProposed(rotation.epoch, digest, rotation.px);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {ICommittee} from "../src/interfaces/ICommittee.sol";
 import {IGateway} from "../src/interfaces/IGateway.sol";
 import {IMessageErrors} from "../src/interfaces/IMessageErrors.sol";
 import {InferenceRequest} from "../src/libraries/InferenceRequest.sol";
@@ -23,6 +24,7 @@ contract FuzzTest is SibylTest {
         _typed(abi.encodeCall(Harness.requestPayload, (data)));
         _typed(abi.encodeCall(Harness.result, (data)));
         _typed(abi.encodeCall(Harness.parse, (data)));
+        _typed(abi.encodeCall(Harness.rotation, (data)));
     }
 
     /// @dev Random bytes rarely get past the length; these are valid but for one byte.
@@ -34,6 +36,9 @@ contract FuzzTest is SibylTest {
         data = Bodies.encode(_result(seed));
         data[place % data.length] = value;
         _typed(abi.encodeCall(Harness.result, (data)));
+        data = _rotation(seed);
+        data[place % data.length] = value;
+        _typed(abi.encodeCall(Harness.rotation, (data)));
     }
 
     function testFuzz_decoders__cut_or_lengthened__refused(uint256 seed, uint256 size) public {
@@ -45,6 +50,9 @@ contract FuzzTest is SibylTest {
         data = Bodies.encode(_result(seed));
         _harness.result(data);
         _refuse(abi.encodeCall(Harness.result, (_resized(data, size))));
+        data = _rotation(seed);
+        _harness.rotation(data);
+        _refuse(abi.encodeCall(Harness.rotation, (_resized(data, size))));
     }
 
     function testFuzz_body__round_trip(uint64 sequence, bytes32 recipient, uint64 expiry, bytes calldata payload) public view {
@@ -167,6 +175,24 @@ contract FuzzTest is SibylTest {
         }
     }
 
+    /// @dev A committee of 4 to 35 operators with up to 4 remotes.
+    function _rotation(uint256 seed) private pure returns (bytes memory) {
+        Bodies.NewKey memory k;
+        (k.epoch, k.px, k.parity) = (uint32(seed), uint256(keccak256(abi.encode(seed))) >> 1, uint8(seed >> 40) & 1);
+        (k.proofRx, k.proofRy, k.proofZ, k.overlap) = (seed, seed >> 1, ~seed, uint32(seed >> 64));
+        uint256 members = 4 + (seed >> 50) % 32;
+        k.threshold = uint16(2 * members / 3 + 1);
+        k.operators = new bytes(members);
+        for (uint256 i = 0; i < members; ++i) {
+            k.operators[i] = bytes1(uint8(i * 7));
+        }
+        for (uint256 i = 0; i < seed % 5; ++i) {
+            bytes32 account = bytes32(seed) >> 96;
+            k.remotes = bytes.concat(k.remotes, Bodies.rotationRemote(EIP155, bytes32(i + 1), account, account));
+        }
+        return Bodies.encode(k);
+    }
+
     function _resized(bytes memory data, uint256 size) private pure returns (bytes memory changed) {
         size = clamp(size, 0, data.length + 40);
         if (size == data.length) ++size;
@@ -186,7 +212,7 @@ contract FuzzTest is SibylTest {
     function _typed(bytes memory call) private {
         (bool ok, bytes memory reason) = address(_harness).call(call);
         if (ok) return;
-        bytes4[18] memory known = [
+        bytes4[22] memory known = [
             IMessageErrors.WrongLength.selector,
             IMessageErrors.UnsupportedVersion.selector,
             IMessageErrors.UnknownKind.selector,
@@ -204,7 +230,11 @@ contract FuzzTest is SibylTest {
             IMessageErrors.TooManyRemotes.selector,
             IMessageErrors.DuplicateChain.selector,
             IMessageErrors.BranchTooLong.selector,
-            IGateway.InvalidInteroperableAddress.selector
+            IGateway.InvalidInteroperableAddress.selector,
+            ICommittee.InvalidGroupKey.selector,
+            ICommittee.InvalidMemberCount.selector,
+            ICommittee.InvalidThreshold.selector,
+            ICommittee.OperatorTooHeavy.selector
         ];
         for (uint256 i = 0; i < known.length; ++i) {
             if (bytes4(reason) == known[i]) return;

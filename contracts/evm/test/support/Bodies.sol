@@ -89,6 +89,44 @@ library Bodies {
         return bytes.concat(bytes1(policy), bytes2(chainType), chain, gateway, hub, consumer);
     }
 
+    struct NewKey {
+        uint32 epoch;
+        uint256 px;
+        uint8 parity;
+        uint256 proofRx;
+        uint256 proofRy;
+        uint256 proofZ;
+        uint32 overlap;
+        uint16 threshold;
+        bytes operators;
+        bytes remotes;
+    }
+
+    function encode(NewKey memory k) internal pure returns (bytes memory) {
+        bytes memory proof = bytes.concat(bytes1(uint8(2 + (k.proofRy & 1))), bytes32(k.proofRx), bytes32(k.proofZ));
+        return bytes.concat(
+            bytes4(k.epoch),
+            bytes32(k.px),
+            bytes1(k.parity),
+            proof,
+            bytes4(k.overlap),
+            keccak256("a transcript"),
+            bytes2(k.threshold),
+            bytes2(uint16(k.operators.length)),
+            bytes1(uint8(k.remotes.length / 98)),
+            k.operators,
+            k.remotes
+        );
+    }
+
+    function rotationRemote(uint16 chainType, bytes32 chain, bytes32 gateway, bytes32 committee)
+        internal
+        pure
+        returns (bytes memory)
+    {
+        return bytes.concat(bytes2(chainType), chain, gateway, committee);
+    }
+
     function pack(int64[] memory values) internal pure returns (bytes memory packed) {
         for (uint256 i = 0; i < values.length; ++i) {
             packed = bytes.concat(packed, bytes8(uint64(values[i])));

@@ -8,6 +8,7 @@ import {Interop} from "../../src/libraries/Interop.sol";
 import {Merkle} from "../../src/libraries/Merkle.sol";
 import {MessageBody} from "../../src/libraries/MessageBody.sol";
 import {ProofCheck} from "../../src/libraries/ProofCheck.sol";
+import {Rotation} from "../../src/libraries/Rotation.sol";
 
 /// @title The libraries as external functions, for calldata and for reverts
 contract Harness {
@@ -75,6 +76,23 @@ contract Harness {
     function resultOf(bytes calldata body) external pure returns (InferenceResult.Decoded memory) {
         MessageBody.check(body);
         return InferenceResult.decode(MessageBody.payload(body));
+    }
+
+    function rotation(bytes calldata payload)
+        external
+        pure
+        returns (Rotation.Decoded memory decoded, bytes memory operators, bytes memory remotes)
+    {
+        return Rotation.decode(payload);
+    }
+
+    function rotationOf(bytes calldata body) external pure {
+        MessageBody.check(body);
+        Rotation.decode(MessageBody.payload(body));
+    }
+
+    function decompress(uint8 sign, uint256 x) external view returns (uint256) {
+        return Frost.decompress(sign, x);
     }
 
     function signedValue(bytes32 digest_, bytes32[] calldata branch) external pure returns (bytes32) {

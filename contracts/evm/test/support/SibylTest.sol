@@ -157,6 +157,17 @@ abstract contract SibylTest {
         gateway.deliver(attestation, deliveries);
     }
 
+    /// @dev One body under any key and epoch.
+    function attestBy(uint256 secret, uint32 epoch, bytes memory body)
+        internal
+        returns (IGateway.Attestation memory attestation, IGateway.Delivery[] memory deliveries)
+    {
+        (attestation, deliveries) = attest(body);
+        bytes32 root = keccak256(bytes.concat(bytes1(0), Bodies.digest(body)));
+        attestation.epoch = epoch;
+        (attestation.rx, attestation.ry, attestation.z) = schnorr(secret, Bodies.signedValue(root));
+    }
+
     // ---- messages
 
     function message(uint64 sequence, address recipient) internal view returns (Bodies.Body memory) {
@@ -174,6 +185,34 @@ abstract contract SibylTest {
             expiry: 0,
             payload: abi.encode(keccak256("some"), keccak256("words"))
         });
+    }
+
+    /// @dev The committee's word about a message that this gateway posted.
+    function nonDelivery(uint64 sequence, address sender, bytes32 digest, bytes memory payload)
+        internal
+        view
+        returns (Bodies.Body memory b)
+    {
+        b = message(sequence, sender);
+        b.kind = NON_DELIVERY;
+        (b.originReference, b.originGateway) = (CHAIN, word(address(gateway)));
+        (b.sender, b.payload) = (b.originGateway, bytes.concat(digest, payload));
+    }
+
+    /// @dev A key for `epoch`, four members and no remotes.
+    function newKey(uint32 epoch, uint256 secret, uint32 overlap) internal returns (Bodies.NewKey memory k) {
+        (k.px, k.parity) = publicKey(secret);
+        ICommittee.Signature memory proof = possession(epoch, secret);
+        (k.epoch, k.proofRx, k.proofRy, k.proofZ) = (epoch, proof.rx, proof.ry, proof.z);
+        (k.overlap, k.threshold, k.operators) = (overlap, 3, OPERATORS);
+    }
+
+    /// @dev A rotation as this chain's committee posts it.
+    function rotationBody(uint64 sequence, bytes memory payload) internal view returns (Bodies.Body memory b) {
+        b = message(sequence, address(committee));
+        b.kind = ROTATION;
+        (b.originReference, b.originGateway) = (CHAIN, word(address(gateway)));
+        (b.sender, b.payload) = (b.recipient, payload);
     }
 
     // ---- the oracle
