@@ -48,13 +48,13 @@ from bridges.frost.dkg_messages import (
 )
 from bridges.frost.errors import DecodeError, FrostError, GroupError
 from bridges.frost.group import (
-    ORDER,
     Identifier,
     Point,
     Scalar,
     SecretScalar,
     base_times,
     point_sum,
+    polynomial_at,
     scalar_from_bytes,
     wipe_fresh_bytes,
 )
@@ -149,11 +149,7 @@ def unseal(link: Link, ciphertext: bytes, own: X25519PrivateKey, sender_key: byt
 
 def evaluate(coefficients: Sequence[Point], at: int) -> Point:
     """sum_k C_k·at^k for public points. Raises GroupError if that is the identity."""
-    power, terms = 1, [coefficients[0]]
-    for point in coefficients[1:]:
-        power = power * at % ORDER
-        terms.append(point.times(Scalar(power)))
-    return point_sum(terms)
+    return polynomial_at(coefficients, at)
 
 
 def share_fits(share: SecretScalar, coefficients: Sequence[Point], recipient: Identifier) -> bool:

@@ -143,6 +143,24 @@ def point_sum(points: Sequence[Point]) -> Point:
     return _computed(out)
 
 
+def polynomial_at(coefficients: Sequence[Point], at: int) -> Point:
+    """sum_k C_k·at^k for public points and 0 < at < ORDER, lowest degree first. Raises GroupError if that is the identity.
+
+    Horner's rule: the multiplier is always `at`, and for a participant's identifier that is short and cheap. A sum on the way may be the
+    identity, by somebody's choice of coefficients even; only then are the terms computed one by one.
+    """
+    factor = scalar_to_bytes(at)
+    total, spare = coefficients[-1]._copied(), ffi.new("secp256k1_pubkey *")
+    for point in reversed(coefficients[:-1]):
+        pair = ffi.new("secp256k1_pubkey *[2]", [total, point._key])
+        fine = lib.secp256k1_ec_pubkey_tweak_mul(_CTX, total, factor)
+        if not (fine and lib.secp256k1_ec_pubkey_combine(_CTX, spare, pair, 2)):
+            terms = [c if k == 0 else c.times(Scalar(pow(at, k, ORDER))) for k, c in enumerate(coefficients)]
+            return point_sum(terms)
+        total, spare = spare, total
+    return _computed(total)
+
+
 class SecretScalar:
     """A secret in 1..n-1 inside a C buffer of its own. Operations change it in place, in constant time."""
 

@@ -18,6 +18,7 @@ from bridges.frost.group import (
     base_times,
     identifier,
     point_sum,
+    polynomial_at,
     scalar_from_bytes,
 )
 
@@ -160,6 +161,26 @@ def test_point__after_arithmetic__is_unchanged_and_results_equal_their_parsed_by
     assert point.coordinates() == again.coordinates()
     assert point_sum([point, other]) == point_sum([again, other]) == base_times(Scalar(16))
     assert "cdata" not in repr(point)
+
+
+@pytest.mark.parametrize("at", [1, 2, 57, 1000, ORDER - 1])
+@pytest.mark.parametrize("degree", [0, 1, 2, 66])
+def test_polynomial_at__any_degree__is_the_sum_of_its_terms(at: int, degree: int) -> None:
+    scalars = [(7919 * k * k + 11) % ORDER for k in range(degree + 1)]
+    points = [base_times(Scalar(scalar)) for scalar in scalars]
+    value = sum(scalar * pow(at, k, ORDER) for k, scalar in enumerate(scalars)) % ORDER
+    assert polynomial_at(points, at) == base_times(Scalar(value))
+    assert [point.encoded for point in points] == [base_times(Scalar(scalar)).encoded for scalar in scalars]
+
+
+def test_polynomial_at__identity_on_the_way__is_no_obstacle_and_at_the_end_raises() -> None:
+    """Coefficients that somebody chose so that Horner's rule meets the identity at 3."""
+    top, constant = base_times(Scalar(5)), base_times(Scalar(9))
+    cancelling = base_times(Scalar(15)).negated()
+    assert polynomial_at([constant, cancelling, top], 3) == constant
+    assert polynomial_at([constant, cancelling, top], 2) == base_times(Scalar((9 - 30 + 20) % ORDER))
+    with pytest.raises(GroupError):
+        polynomial_at([cancelling, top], 3)
 
 
 def test_point__pickled_or_copied__is_parsed_again() -> None:
