@@ -85,8 +85,8 @@ class Passphrase:
 
     @classmethod
     def from_environment(cls, name: str) -> Passphrase:
-        """Takes the variable out of this process's environment, so that no child inherits it. Raises NoPassphrase."""
-        text = os.environ.pop(name, "")
+        """Of a variable, which stays: see `forget_environment`. Raises NoPassphrase."""
+        text = os.environ.get(name, "")
         if not text:
             raise NoPassphrase(f"The environment variable {name} is not set; put the key share's passphrase there.")
         return cls.from_text(text)
@@ -134,6 +134,13 @@ class PassphraseSource:
         if self.file is not None:
             return Passphrase.from_file(self.file)
         return None if self.environment is None else Passphrase.from_environment(self.environment)
+
+
+def forget_environment(*names: str | None) -> None:
+    """Take variables out of this process's environment, so that no child inherits them. What the system shows of it stays."""
+    for name in names:
+        if name is not None:
+            os.environ.pop(name, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ from bridges.frost.hardening import forbid_core_dumps
 from bridges.frost.keygen import KeyShare
 from bridges.frost.keystore import PublicShare
 from bridges.frost.rates import TokenBucket
+from bridges.frost.sealing import forget_environment
 from bridges.frost.signer_ledger import Conflict, Ledger, LedgerError
 from bridges.frost.signer_rules import RuleRefused, Rules, SignerConfig, load_signer_config
 from bridges.frost.signer_service import SignerService
@@ -283,6 +284,7 @@ def _refusal(error: ProtocolError | SibylError) -> bytes:
 def open_share(config: SignerConfig) -> KeyShare:
     """The share of the configuration. Raises KeystoreError and its like, ConfigError for another member's or another key's."""
     passphrase = config.passphrase.read()
+    forget_environment(config.passphrase_env)
     try:
         share = keystore.load(config.key_share, devnet=config.devnet, passphrase=passphrase)
     finally:

@@ -19,13 +19,14 @@ from bridges.frost.errors import DealerKeyRefused
 from bridges.frost.hardening import forbid_core_dumps
 from bridges.frost.keygen import KeyShare, Origin
 from bridges.frost.remote_signer import Bodies, SignerLink, remote_signer
-from bridges.frost.sealing import PassphraseSource
+from bridges.frost.sealing import PassphraseSource, forget_environment
 from bridges.frost.session import Authorise, Signer
 from bridges.frost.signer_port import PublicPart, SignerPort
 from bridges.frost.signer_supervisor import running_signer
 from bridges.frost.transport import PeerCertificate, PeerClient, PeerNetwork, PeerServer, TransportIdentity
 from circuits.catalogue import open_model
 from circuits.prover import LocalProver, ProverLimits
+from oracle.app.branches import SolanaSizes, branch_depths
 from oracle.app.chains import ChainPorts, evm_ports, solana_ports
 from oracle.app.committee import FrostCommittee, signed_bodies
 from oracle.app.epoch_views import epoch_views
@@ -195,6 +196,8 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
         keys = await stack.enter_async_context(
             opened_keys(config, clients, lambda own: open_signer(own, authorise, bodies))
         )
+        # Before any worker is started, which would inherit them.
+        forget_environment(config.passphrase_env, *(one.passphrase_env for one in config.next_committee))
         chains = [await evm_ports(entry, stack) for entry in config.evm]
         chains += [await solana_ports(entry, stack) for entry in config.solana]
         journal = Journal(config.data_dir / "journal.sqlite")
@@ -218,6 +221,7 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
             prover=prover,
             committee=committee,
             accepted=watch.accepted,
+            branch_depth=branch_depths(SolanaSizes.of(entry) for entry in config.solana),
             approves=approvals.approves,
             objection=tokens.objection,
             alarms=tokens.alarms,

@@ -169,7 +169,7 @@ def group_keys(config: NodeConfig) -> dict[CommitteeEpoch, bytes]:
     return {CommitteeEpoch(one.epoch): bytes.fromhex(one.group_key.removeprefix("0x")) for one in config.committees}
 
 
-def _own(config: NodeConfig, one: CommitteeConfig) -> NodeConfig | None:
+def narrowed(config: NodeConfig, one: CommitteeConfig) -> NodeConfig | None:
     """The configuration as if `one` were the only committee; None where this node is no member."""
     if config.identifier not in {member.identifier for member in one.members}:
         return None
@@ -199,7 +199,7 @@ async def opened_keys(
     async with AsyncExitStack() as stack:
         keys = []
         for one in config.committees:
-            own = _own(config, one)
+            own = narrowed(config, one)
             if own is None:
                 continue
             signer = await stack.enter_async_context(open_signer(own))

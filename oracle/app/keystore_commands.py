@@ -9,15 +9,19 @@ Does not copy the signer's ledger or the journal, and cannot know whether anothe
 import getpass
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from bridges.frost.sealing import Passphrase
 from oracle.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bridges.frost.backup import Backup
+    from oracle.config import NodeConfig
 
 Config = Annotated[Path, typer.Option(help="The node's configuration.")]
 PassphraseFile = Annotated[
@@ -37,9 +41,15 @@ def add_commands(app: typer.Typer, console: Console) -> None:
         output: Annotated[Path, typer.Option(help="The backup; never overwritten.")],
         config: Config = Path("node.toml"),
         passphrase_file: PassphraseFile = None,
+        share: Annotated[
+            Path | None,
+            typer.Option(
+                help="Which share, where the configuration names several; the present committee's by default."
+            ),
+        ] = None,
     ) -> None:
         """Seal this member's share, public key package and identity into one file. Keep it away from this machine."""
-        run_backup(console, config, output, passphrase_file)
+        run_backup(console, config, output, passphrase_file, share)
 
     @app.command("restore")
     def committee_restore(
@@ -70,13 +80,15 @@ def add_commands(app: typer.Typer, console: Console) -> None:
         run_signer_config(console, config, output)
 
 
-def run_backup(console: Console, config_path: Path, output: Path, passphrase_file: Path | None) -> None:
+def run_backup(
+    console: Console, config_path: Path, output: Path, passphrase_file: Path | None, which: Path | None = None
+) -> None:
     """Raises ConfigError, KeystoreError."""
     from bridges.frost.backup import write_backup
     from oracle.app.daemon import load_share
     from oracle.config import load_config
 
-    config = load_config(config_path)
+    config = _holding(load_config(config_path), which)
     share = load_share(config)
     try:
         with _passphrase(passphrase_file, "Passphrase of the backup", new=True) as passphrase:
@@ -92,25 +104,15 @@ def run_backup(console: Console, config_path: Path, output: Path, passphrase_fil
 
 def run_restore(console: Console, config_path: Path, source: Path, passphrase_file: Path | None) -> None:
     """Raises ConfigError for another committee's, epoch's or member's backup; KeystoreError."""
-    from bridges.frost.backup import Backup, read_backup, restore
-    from bridges.frost.keygen import Origin
+    from bridges.frost.backup import read_backup, restore
     from bridges.frost.sealing import PassphraseSource
-    from oracle.app.daemon import require_own
-    from oracle.config import NodeConfig, load_config
-
-    def judged(config: NodeConfig, backup: Backup) -> None:
-        require_own(config, source, backup.share)
-        if backup.epoch != config.committee.epoch:
-            raise ConfigError(
-                f"{source} is of epoch {backup.epoch}, but the configuration's committee has epoch {config.committee.epoch}. "
-                "A share of another epoch signs nothing now; take a newer backup."
-            )
+    from oracle.config import load_config
 
     config = load_config(config_path)
     with _passphrase(passphrase_file, "Passphrase of the backup", new=False) as passphrase:
         backup = read_backup(source, passphrase)
     try:
-        judged(config, backup)
+        config = _fitting(config, source, backup)
         own = PassphraseSource(config.passphrase_file, config.passphrase_env).read()
         if own is None and not config.devnet:
             with _passphrase(None, "New passphrase of the key share", new=True) as asked:
@@ -121,11 +123,46 @@ def run_restore(console: Console, config_path: Path, source: Path, passphrase_fi
                 own.wipe()
     finally:
         backup.wipe()
-    dealt = " (a dealer's key)" if backup.share.public.origin is Origin.DEALER else ""
     _say(
         console,
-        f"Member {backup.share.identifier}{dealt}, epoch {backup.epoch}: share in {config.key_share}, identity in {config.identity}",
+        f"Member {backup.share.identifier}, epoch {backup.epoch}: share in {config.key_share}, identity in {config.identity}",
         "Never run two nodes with this share. If the old machine's signer ledger still exists, bring it along first.",
+    )
+
+
+def _views(config: "NodeConfig") -> "list[NodeConfig]":
+    """The configuration as if each of its committees were the only one; those of which this node holds a share, the present one first."""
+    from oracle.app.keyring import narrowed
+
+    views = []
+    for one in config.committees:
+        with suppress(ConfigError):  # a next committee whose share is not there yet
+            view = narrowed(config, one)
+            views += [] if view is None else [view]
+    return views
+
+
+def _holding(config: "NodeConfig", share: Path | None) -> "NodeConfig":
+    for view in _views(config):
+        if share is None or view.key_share.resolve() == share.resolve():
+            return view
+    raise ConfigError(f"{share or 'A share of this node'} is no key_share of the configuration.")
+
+
+def _fitting(config: "NodeConfig", source: Path, backup: "Backup") -> "NodeConfig":
+    """The view to which the backup belongs. Raises ConfigError by what the present committee has against it."""
+    from oracle.app.daemon import require_own
+
+    views = _views(config) or [config]
+    for view in views:
+        if view.committee.epoch == backup.epoch:
+            with suppress(ConfigError):
+                require_own(view, source, backup.share)
+                return view
+    require_own(views[0], source, backup.share)
+    raise ConfigError(
+        f"{source} is of epoch {backup.epoch}, but the configuration's committee has epoch {views[0].committee.epoch}. "
+        "A share of another epoch signs nothing now; take a newer backup."
     )
 
 

@@ -322,6 +322,34 @@ def test_commands__backup_of_another_committee_epoch_or_member__is_not_restored(
     assert not (new.parent / "identity").exists()
 
 
+def test_commands__node_with_a_next_committee__each_share_is_backed_up_and_restored_to_its_own_place(
+    runner: CliRunner, old_machine: Path, tmp_path: Path
+) -> None:
+    following = of_dkg(deal(4, 3, os.urandom)[0])
+    entry = {
+        **document()["committee"],
+        "epoch": 2,
+        "group_key": "0x" + following.public.group_public_key.to_bytes().hex(),
+        "key_share": "next.json",
+        "passphrase_file": "passphrase",
+    }
+    keystore.save(old_machine.parent / "next.json", following, Passphrase(WORDS), cost=CHEAP)
+    machine(old_machine.parent, next_committee=[entry])
+    words, new = secret_file(tmp_path / "words", OTHER), machine(tmp_path / "new", next_committee=[entry])
+    for name, epoch in (("share.json", 1), ("next.json", 2)):
+        made = tmp_path / f"backup of {name}"
+        share = old_machine.parent / name
+        said = run(
+            runner, "backup", "--config", old_machine, "--share", share, "--output", made, "--passphrase-file", words
+        )
+        assert f"epoch {epoch}: {made}" in said
+        run(runner, "restore", "--config", new, "--input", made, "--passphrase-file", words)
+        restored = keystore.load(new.parent / name, devnet=False, passphrase=Passphrase(WORDS))
+        assert restored.public == (SHARES[0] if epoch == 1 else following).public
+    with pytest.raises(ConfigError, match="is no key_share of the configuration"):
+        run(runner, "backup", "--config", old_machine, "--share", tmp_path / "x", "--output", tmp_path / "y")
+
+
 def typed(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
     """A terminal on which somebody types these."""
     asked: list[str] = []

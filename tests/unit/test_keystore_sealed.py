@@ -29,6 +29,7 @@ from bridges.frost.sealing import (
     PassphraseSource,
     ScryptCost,
     WrongPassphrase,
+    forget_environment,
 )
 
 CHEAP = ScryptCost(n=1 << 14)
@@ -313,12 +314,16 @@ def test_passphrase__file_that_others_can_read__is_refused(tmp_path: Path) -> No
     assert OLD.decode() not in str(caught.value)
 
 
-def test_passphrase__environment__is_taken_out_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passphrase__environment__is_read_for_several_shares_and_then_taken_out_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("SIBYL_TEST_PASSPHRASE", OLD.decode())
     source = PassphraseSource(environment="SIBYL_TEST_PASSPHRASE")
-    read = source.read()
-    assert read is not None
-    assert read.same_as(Passphrase(OLD))
+    for _ in range(2):
+        read = source.read()
+        assert read is not None
+        assert read.same_as(Passphrase(OLD))
+    forget_environment("SIBYL_TEST_PASSPHRASE", None, "SIBYL_NEVER_SET")
     assert "SIBYL_TEST_PASSPHRASE" not in os.environ
     with pytest.raises(NoPassphrase, match="SIBYL_TEST_PASSPHRASE is not set"):
         source.read()
