@@ -26,6 +26,7 @@ from bridges.frost.signer_supervisor import running_signer
 from bridges.frost.transport import PeerCertificate, PeerClient, PeerNetwork, PeerServer, TransportIdentity
 from circuits.catalogue import open_model
 from circuits.prover import LocalProver, ProverLimits
+from oracle.app.branches import SolanaSizes, branch_depths
 from oracle.app.chains import ChainPorts, evm_ports, solana_ports
 from oracle.app.committee import FrostCommittee, signed_bodies
 from oracle.app.epoch_views import epoch_views
@@ -220,6 +221,7 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
             prover=prover,
             committee=committee,
             accepted=watch.accepted,
+            branch_depth=branch_depths(SolanaSizes.of(entry) for entry in config.solana),
             approves=approvals.approves,
             objection=tokens.objection,
             alarms=tokens.alarms,
