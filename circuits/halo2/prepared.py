@@ -14,7 +14,7 @@ from circuits.halo2.constraints import lagrange
 from circuits.halo2.curve import R, inverse
 from circuits.halo2.key import KEY_TAG, UNUSABLE, Key
 from circuits.halo2.opening import ROTATIONS
-from circuits.halo2.transcript import check_instances, draw, parse_proof
+from circuits.halo2.transcript import Challenges, check_instances, draw, parse_proof
 
 PREPARED_TAG: Final = b"SIBYLP21"
 LIMBS: Final = 9
@@ -44,15 +44,18 @@ def prepare(key: Key) -> bytes:
         inverse((w - last) * (w - 1)),
         inverse(w - 1),
     ]
-    rows = [limbs(pow(w, i, R)) + limbs(pow(w, i, R), 2) for i in range(key.instance_count)]
+    rows = [limbs(root) + limbs(root << LIMB_BITS) for root in (pow(w, i, R) for i in range(key.instance_count))]
     return PREPARED_TAG + key.to_bytes()[len(KEY_TAG) :] + b"".join(limbs(value) for value in elements) + b"".join(rows)
 
 
 def hints(key: Key, proof: bytes, instances: Sequence[int]) -> bytes:
     """The hints of a proof in the order of HINT_NAMES, big-endian words of degree 1. Raises RejectedProof as `examine` does."""
-    parsed = parse_proof(proof)
     check_instances(key, instances)
-    c = draw(key, parsed, instances)
+    return hints_of(key, draw(key, parse_proof(proof), instances), instances)
+
+
+def hints_of(key: Key, c: Challenges, instances: Sequence[int]) -> bytes:
+    """The hints under known challenges."""
     domain = lagrange(key, c.x, instances)
     vanishing = inverse(domain.x_n - 1)
     values = [domain.l_last * vanishing, domain.l_0 * vanishing, domain.l_blind * vanishing, vanishing, domain.instance]

@@ -11,11 +11,11 @@ import pytest
 
 from circuits.halo2 import Key, accepts, examine
 from circuits.halo2.constraints import quotient
-from circuits.halo2.curve import R, inverse
+from circuits.halo2.curve import G1, P, R, inverse, multiply
 from circuits.halo2.prepared import HINT_NAMES, MONTGOMERY, hints, prepare
 from tests.support import halo2_mutations as mutate
 from tests.support.halo2 import Case, changed
-from tests.support.halo2_program import STAGES, Probe
+from tests.support.halo2_program import STAGES, Probe, lenient_hints
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors" / "halo2.json").read_text())[
     "vectors"
@@ -89,23 +89,64 @@ def test_field__not_canonical__not_parsed(value: int) -> None:
     assert not hasattr(probe().send(bytes([8]) + value.to_bytes(32, "big") + bytes(160)), "return_data")
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_stages__stored_proofs__values_of_the_reference_verifier(name: str) -> None:
-    key, case = honest(name)
+def _compare(key: Key, case: Case) -> None:
+    """Every value that the stages leave, but the pairing's verdict, against the reference verifier's trace."""
     trace = examine(key, case.proof, case.instances)
     known = trace.scalars
+    values = [(label, value) for label, value in known.items() if label.startswith("constraint.")]
+    for stage, count in FOLDED_AFTER.items():
+        after = probe().verify(key, case.proof, case.instances, stages=STAGES.index(stage) + 1)
+        assert after.refused is None
+        assert after.words[9] % R == quotient(values[:count], known["y"], known["x_n"]), stage
+    ran = probe().verify(key, case.proof, case.instances, stages=STAGES.index("combine") + 1)
     expected = [known[c] for c in ("beta", "gamma", "y", "x", "zeta", "nu", "mu", "x_n")]
     expected.append((1 - known["l_last"] - known["l_blind"]) * inverse(known["x_n"] - 1) % R)
-    ran = probe().verify(key, case.proof, case.instances)
-    assert ran.refused is None
     assert [word % R for word in ran.words[:9]] == expected
     scalars = [known["x_n"], *(known[f"set_scalar.{i}"] for i in (1, 2, 3)), known["value"], -known["w_scalar"] % R]
     assert [word % R for word in ran.words[10:16]] == scalars
     assert (ran.words[16], ran.words[17]) == trace.points["pairing_left"]
-    values = [(label, value) for label, value in known.items() if label.startswith("constraint.")]
-    for stage, count in FOLDED_AFTER.items():
-        after = probe().verify(key, case.proof, case.instances, stages=STAGES.index(stage) + 1)
-        assert after.words[9] % R == quotient(values[:count], known["y"], known["x_n"]), stage
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_stages__stored_proofs__values_of_the_reference_verifier(name: str) -> None:
+    key, case = honest(name)
+    _compare(key, case)
+    assert probe().verify(key, case.proof, case.instances).refused is None
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_stages__random_keys_proofs_and_instances__values_of_the_reference_verifier(seed: int) -> None:
+    # Nothing here is a proof of anything, so every value is arbitrary: what honest proofs leave at zero is exercised too.
+    draw = random.Random(seed)
+    edges = (0, 1, 2**29 - 1, 2**29, 2**63, R - 1, R - 2**29 + 1, R - 2**29, R - 2**29 - 1, R - 2**63, R // 2)
+
+    def scalar() -> int:
+        return draw.choice(edges) if draw.random() < 0.4 else draw.randrange(R)
+
+    def point() -> tuple[int, int]:
+        found = multiply(G1, draw.randrange(1, R))
+        assert found is not None
+        return found
+
+    count = draw.choice((1, 2, 3, 17))
+    fixed = tuple(None if draw.random() < 0.3 else point() for _ in range(8))
+    key = Key(
+        draw.randrange(5, 25), count, scalar(), honest("tiny")[0].neg_s_g2, fixed, tuple(point() for _ in range(5))
+    )
+    words = (
+        [c for _ in range(14) for c in point()] + [scalar() for _ in range(29)] + [c for _ in range(2) for c in point()]
+    )
+    proof = b"".join(word.to_bytes(32, "big") for word in words)
+    case = Case("random", proof, tuple(scalar() for _ in range(count)))
+    _compare(key, case)
+    assert probe().verify(key, case.proof, case.instances).refused == "paired"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_stages__one_evaluation_changed__values_of_the_reference_verifier(name: str) -> None:
+    key, case = honest(name)
+    for one in list(mutate.scalars(case, ("one more",)))[::5]:
+        _compare(key, one)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -137,6 +178,26 @@ def test_verdicts__points_scalars_instances_lengths__refused(name: str) -> None:
     ]  # fmt: skip
     assert len(cases) > 300
     _refused(key, cases)
+
+
+@pytest.mark.parametrize("at", mutate.POINT_OFFSETS)
+def test_points__infinity_off_the_curve_or_not_canonical__refused_before_the_pairing(at: int) -> None:
+    key, case = honest("tiny")
+    x, y = mutate.word(case, at), mutate.word(case, at + 32)
+    # The curve's syscall reads the two highest bits of y as flags, and takes many a y for infinity: they must not get that far.
+    flagged = [(x, y | 1 << 254), (x, y | 1 << 255), (x, y | 3 << 254), (x, 1 << 254), (0, 1 << 254), (0, 1 << 255)]
+    bad = {
+        "read": [(0, 0), (x + P, y), (x, y + P), (x + P, y + P), (P, 0), (0, P), (P, P), *flagged],
+        "combine": [(x, P - y - 1), (x + 1, y), (0, 1), (1, 3), (x, 0)],
+    }
+    for stage, pairs in bad.items():
+        for pair in pairs:
+            spoilt = mutate.spliced(case, "", at, b"".join(c.to_bytes(32, "big") for c in pair))
+            # Hints that fit the transcript of these very bytes: nothing but the point itself can be at fault.
+            ran = probe().verify(
+                key, spoilt.proof, case.instances, given=lenient_hints(key, spoilt.proof, case.instances)
+            )
+            assert ran.refused == stage, pair
 
 
 def test_verdicts__sampled_mutations__as_by_the_reference_verifier() -> None:

@@ -48,6 +48,9 @@ def points(case: Case) -> Iterator[Case]:
             "x + p": _pair((x + P, y)),
             "y + p": _pair((x, y + P)),
             "swapped coordinates": _pair((y, x)),
+            # Arkworks reads these two bits as flags.
+            "y's bit 254 set": _pair((x, y | 1 << 254)),
+            "y's bit 255 set": _pair((x, y | 1 << 255)),
             "x = 2^256 − 1": b"\xff" * 32 + case.proof[at + 32 : at + 64],
         }
         for kind, patch in patches.items():

@@ -16,7 +16,8 @@ from solders.transaction import Transaction
 from solders.transaction_metadata import FailedTransactionMetadata, TransactionMetadata
 
 from circuits.halo2 import Key, RejectedProof
-from circuits.halo2.prepared import HINTS_LENGTH, hints, prepare
+from circuits.halo2.prepared import HINTS_LENGTH, hints, hints_of, prepare
+from circuits.halo2.transcript import EVALUATION_NAMES, POINT_NAMES, PROOF_LENGTH, Proof, draw
 from contracts.solana.verifier.build import build_verifier_probe
 
 STAGES = ("read", "draw", "domain", "instances", "gates", "copies", "ranges", "opening", "combine", "paired")
@@ -112,6 +113,15 @@ def honest_hints(key: Key, proof: bytes, instances: Sequence[int]) -> bytes:
         return hints(key, proof, instances)
     except RejectedProof:
         return bytes(HINTS_LENGTH)
+
+
+def lenient_hints(key: Key, proof: bytes, instances: Sequence[int]) -> bytes:
+    """Hints for the transcript of a proof whose points are none: what an attacker would compute."""
+    words = [int.from_bytes(proof[at : at + 32], "big") for at in range(0, PROOF_LENGTH, 32)]
+    coordinates = words[:28] + words[57:]
+    points = dict(zip(POINT_NAMES, zip(coordinates[::2], coordinates[1::2], strict=True), strict=True))
+    parsed = Proof(points, dict(zip(EVALUATION_NAMES, words[28:57], strict=True)))
+    return hints_of(key, draw(key, parsed, instances), instances)
 
 
 def _remaining(logs: Sequence[str]) -> list[int]:

@@ -1,6 +1,9 @@
-//! G1 of BN254 by syscalls. Points are 64 big-endian bytes, scalars 32 (any number below 2^256), as in EIP-196. The syscalls refuse coordinates that are not
-//! canonical and points that are not on the curve; all zeros is infinity.
+//! G1 of BN254 by syscalls. Points are 64 big-endian bytes, scalars 32 (any number below 2^256), as in EIP-196; all zeros is infinity.
+//!
+//! The syscalls refuse canonical coordinates that are not on the curve. They do not refuse every y that is not canonical: the two highest bits of its
+//! bytes are taken for flags, and a set one can make the point infinity, whatever else it says. So `isProper` must be asked of every point from outside.
 
+const field = @import("field.zig");
 const syscalls = @import("syscalls.zig");
 
 pub const Point = [64]u8;
@@ -37,6 +40,13 @@ pub inline fn isInfinity(point: *const Point) bool {
     return seen == 0;
 }
 
+/// Whether both coordinates are canonical and the point is not infinity: what the syscalls leave to check.
+pub noinline fn isProper(point: *const Point) bool {
+    const x = field.wordsOf(point[0..32]);
+    const y = field.wordsOf(point[32..64]);
+    return field.isBelow(&x, P) and field.isBelow(&y, P) and !isInfinity(point);
+}
+
 /// A running sum, in the place from which the syscalls read it.
 pub const Sum = extern struct {
     total: Point,
@@ -46,18 +56,18 @@ pub const Sum = extern struct {
         self.total = point.*;
     }
 
-    pub fn scale(self: *Sum, scalar: *const [32]u8) bool {
+    pub noinline fn scale(self: *Sum, scalar: *const [32]u8) bool {
         self.operand[0..32].* = scalar.*;
         return syscalls.sol_alt_bn128_group_op(MULTIPLY, &self.total, 96, &self.total) == 0;
     }
 
-    pub fn add(self: *Sum, point: *const Point) bool {
+    pub noinline fn add(self: *Sum, point: *const Point) bool {
         self.operand = point.*;
         return syscalls.sol_alt_bn128_group_op(ADD, &self.total, 128, &self.total) == 0;
     }
 
     /// total·scalar + point.
-    pub fn fold(self: *Sum, scalar: *const [32]u8, point: *const Point) bool {
+    pub noinline fn fold(self: *Sum, scalar: *const [32]u8, point: *const Point) bool {
         if (!self.scale(scalar)) return false;
         return isInfinity(point) or self.add(point);
     }

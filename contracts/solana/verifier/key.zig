@@ -5,6 +5,9 @@ const field = @import("field.zig");
 const Fr = field.Fr;
 
 pub const TAG = "SIBYLP21".*;
+pub const MIN_K = 4;
+pub const MAX_K = 24;
+pub const MAX_INSTANCES = 1024;
 pub const FIXED = 8;
 pub const PERMUTED = 5;
 /// Affine coordinates, big-endian; infinity is all zero.
@@ -14,8 +17,8 @@ pub const Point = [64]u8;
 pub const Row = extern struct {
     /// ω^i.
     root: Fr,
-    /// ω^i, of degree 2.
-    root_squared: Fr,
+    /// 2^29·ω^i.
+    root_shifted: Fr,
 };
 
 pub const Key = extern struct {
@@ -52,6 +55,8 @@ pub const Key = extern struct {
         if (data.len < @sizeOf(Key)) return null;
         const key: *const Key = @ptrCast(data.ptr);
         if (!@import("std").mem.eql(u8, &key.tag, &TAG)) return null;
+        // A circuit without instances would leave the instance column's hint undetermined.
+        if (key.instance_count == 0 or key.instance_count > MAX_INSTANCES or key.k < MIN_K or key.k > MAX_K) return null;
         if (data.len != @sizeOf(Key) + @as(usize, key.instance_count) * @sizeOf(Row)) return null;
         return key;
     }
