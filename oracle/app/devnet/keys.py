@@ -21,16 +21,23 @@ from bridges.frost.group import Identifier
 from bridges.frost.keygen import KeyShare
 from bridges.frost.keystore import write_private_file
 from bridges.frost.transport import CERTIFICATE_FILE, TransportIdentity
+from oracle.app.committee_file import DEFAULT_OVERLAP
+from oracle.app.key_file import KeyFile
 
 EPOCH = 1
 
 
 @dataclass(frozen=True, slots=True)
 class DevnetCommittee:
-    """n shares of one group key, and the key's proof of possession R(33) ‖ z(32) for epoch 1."""
+    """n shares of one group key, and all that is public of it."""
 
     shares: tuple[KeyShare, ...]
-    proof_of_possession: bytes
+    key_file: KeyFile
+
+    @property
+    def proof_of_possession(self) -> bytes:
+        """The key's own signature, R(33) ‖ z(32), for its registration as epoch 1."""
+        return self.key_file.proof_of_possession
 
     @property
     def group_key(self) -> bytes:
@@ -63,7 +70,8 @@ def make_committee(directories: Sequence[Path]) -> DevnetCommittee:
         member.certify()
     _exchange(members, Phase.CERTIFICATE)
     results = [member.result for member in members.values() if member.result is not None]
-    return DevnetCommittee(tuple(result.share for result in results), results[0].proof_of_possession.to_bytes())
+    key_file = KeyFile.made(roster, results[0], bytes(roster.participants), DEFAULT_OVERLAP)
+    return DevnetCommittee(tuple(result.share for result in results), key_file)
 
 
 def _exchange(members: dict[Identifier, Participant], phase: Phase) -> None:
