@@ -437,6 +437,8 @@ async def test_node_run__terminated__ends_well_and_leaves_no_child(site: Site) -
                 assert process.returncode is None
         workers = offspring(process.pid)
         assert len(workers) == 2
+        for pid in {process.pid, *workers}:
+            assert psutil.Process(pid).rlimit(psutil.RLIMIT_CORE) == (0, 0), "no core file could hold the share"
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(SECONDS):
             rest = await process.stderr.read()
