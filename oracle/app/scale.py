@@ -41,10 +41,9 @@ from oracle.protocol.quorum import quorum
 from oracle.protocol.types import Digest
 
 COMMAND: Final = "make bench"
-SIZES: Final = (5, 9, 19, 31, 100)
 AT_ONCE: Final = (1, 8, 64)
 TLS_MEMBERS: Final = 4
-BATCH, MESSAGES = 256, 10_000
+BATCH: Final = 256
 SECONDS: Final = 90.0
 """Bound on the whole run; what would not fit any more is left out of the table."""
 
@@ -63,6 +62,20 @@ BOUNDS: Final[dict[str, Bound]] = {
 
 Tell = Callable[[str], None]
 Answer = Callable[[int, bytes], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured; a test asks for less."""
+
+    sizes: tuple[int, ...] = (5, 9, 19, 31, 100)
+    """Members of the committees in this process."""
+    singles: int = 60
+    """Signatures one after the other over TLS."""
+    at_once: int = 200
+    """Signatures over TLS with 8, and with 64, at once."""
+    messages: int = 10_000
+    """Messages in batches over TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +128,17 @@ class FrostScale:
         return table
 
 
-async def frost_figures(tell: Tell = print, sizes: Sequence[int] = SIZES) -> FrostScale:
+async def frost_figures(tell: Tell = print, effort: Effort | None = None) -> FrostScale:
     """Measure everything, and say through `tell` what is under way."""
+    effort = effort or Effort()
     started = time.monotonic()
     deadline = started + SECONDS
     rows: list[ScaleRow] = []
     with _quiet_logs(), tempfile.TemporaryDirectory(prefix="sibyl-scale-") as directory:
-        identities = {i: _identity(Path(directory), i) for i in range(1, max(*sizes, TLS_MEMBERS) + 1)}
+        identities = {i: _identity(Path(directory), i) for i in range(1, max(*effort.sizes, TLS_MEMBERS) + 1)}
         tell(f"FROST: {quorum(TLS_MEMBERS)} of {TLS_MEMBERS} over TLS on loopback")
-        figures = await _over_tls(identities)
-        for members in sizes:
+        figures = await _over_tls(identities, effort)
+        for members in effort.sizes:
             tell(f"FROST: {members} members make a key, and sign")
             rows.append(await _row(members, identities, deadline))
             if members == 100:
@@ -374,17 +388,19 @@ async def _tls_committee(
         yield SigningCoordinator(signers[1], clients, limits=CoordinatorLimits(round_seconds=30.0, total_seconds=60.0))
 
 
-async def _over_tls(identities: Mapping[int, TransportIdentity]) -> list[Figure]:
+async def _over_tls(identities: Mapping[int, TransportIdentity], effort: Effort) -> list[Figure]:
     made = await asyncio.to_thread(_make_key, TLS_MEMBERS, identities)
     async with _tls_committee(made.shares, identities) as coordinator:
         await _rate(lambda: _sign(coordinator, _context()), 8, 24)  # connections are made and stay
-        times = await _times(lambda: _sign(coordinator, _context()), 60)
-        rates = [await _rate(lambda: _sign(coordinator, _context()), at_once, 300) for at_once in AT_ONCE[1:]]
-        full, rest = divmod(MESSAGES, BATCH)
+        times = await _times(lambda: _sign(coordinator, _context()), effort.singles)
+        rates = [
+            await _rate(lambda: _sign(coordinator, _context()), at_once, effort.at_once) for at_once in AT_ONCE[1:]
+        ]
+        full, rest = divmod(effort.messages, BATCH)
         batches = iter([_context(BATCH) for _ in range(full)] + ([_context(rest)] if rest else []))
         batched = await _rate(lambda: _sign(coordinator, next(batches)), 4, full + bool(rest))
     return [
         _figure(TLS_LATENCY, 1000 * median(times)),
         _figure(TLS_RATE, max(rates)),
-        _figure(TLS_BATCHES, batched * MESSAGES / (full + bool(rest))),
+        _figure(TLS_BATCHES, batched * effort.messages / (full + bool(rest))),
     ]
