@@ -94,8 +94,7 @@ class SolanaSubmitter:
         except Rejected as error:
             if error.reason != ALREADY_DELIVERED:
                 raise
-            if message.kind is Kind.ROTATION:
-                await self._rotate_waiting(message)
+            await self._take_waiting(message)
             return None
         self._remember(message.digest, sent.slot)
         return Receipt(str(sent.signature), sent.units, sent.size)
@@ -140,18 +139,31 @@ class SolanaSubmitter:
             await self._sender.send([rotate])
         return sent
 
-    async def _rotate_waiting(self, message: Message) -> None:
-        """Take a rotation that somebody delivered and nobody took. It may have to wait longer (another epoch is pending)."""
+    async def _take_waiting(self, message: Message) -> None:
+        """Take what somebody delivered and nobody took: a rotation, or a message to the bridge authority. It may have to wait longer."""
+        concerns_tokens = self._redeemer is not None and self._redeemer.concerns(message)
+        if message.kind is not Kind.ROTATION and not concerns_tokens:
+            return
+        payer = await self._inbox_payer(message)
+        if payer is None:
+            return  # taken
+        with suppress(Rejected):
+            if message.kind is Kind.ROTATION:
+                step: Instruction | None = instructions.rotate(self._addresses, self._sender.payer, message, payer)
+            else:
+                step = None if self._redeemer is None else await self._redeemer.redeem_instruction(message, payer)
+            if step is not None:
+                await self._sender.send([step])
+
+    async def _inbox_payer(self, message: Message) -> Pubkey | None:
         address = self._addresses.inbox(message.digest).address
         account = (await self._client.accounts([address], "confirmed")).accounts[0]
         if account is None or account.vacant:
-            return
+            return None
         try:
-            payer = InboxAccount.decode(account, self._addresses.program).payer
+            return InboxAccount.decode(account, self._addresses.program).payer
         except DecodeError as error:
             raise self._contradiction(error) from error
-        with suppress(Rejected):
-            await self._sender.send([instructions.rotate(self._addresses, self._sender.payer, message, payer)])
 
     async def lapsed(self, message: Message) -> bool:
         """Whether `message` can never be delivered here any more. False whenever that is not sure. Raises Transient.

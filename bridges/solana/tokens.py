@@ -15,6 +15,7 @@ from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from bridges.solana import tokens_governance as tg
 from bridges.solana import tokens_instructions as ti
 from bridges.solana.client import SolanaClient
 from bridges.solana.clock import ClusterClock
@@ -88,27 +89,27 @@ class SolanaTokens:
     async def pause(self, mint: Pubkey | None = None) -> Sent:
         """Stop everything or one token (guardian or authority)."""
         token = None if mint is None else await self._address(mint)
-        return await self._send(ti.pause(self.at, self.key, token))
+        return await self._send(tg.pause(self.at, self.key, token))
 
-    async def unpausing(self, mint: Pubkey | None = None) -> ti.Act:
+    async def unpausing(self, mint: Pubkey | None = None) -> tg.Act:
         """The act that ends a pause of everything or of one token."""
-        return ti.unpause(None if mint is None else await self._address(mint))
+        return tg.unpause(None if mint is None else await self._address(mint))
 
-    async def limiting(self, mint: Pubkey, limits: ti.Limits) -> ti.Act:
+    async def limiting(self, mint: Pubkey, limits: tg.Limits) -> tg.Act:
         """The act that sets buckets and cap of one token."""
-        return ti.set_limits(await self._address(mint), limits)
+        return tg.set_limits(await self._address(mint), limits)
 
-    async def exiting(self, mint: Pubkey, amount: int, destination: Pubkey) -> ti.Act:
+    async def exiting(self, mint: Pubkey, amount: int, destination: Pubkey) -> tg.Act:
         """The act that takes `amount` wire units out of a paused native token's vault to the token account `destination`."""
-        return ti.emergency_exit(await self._address(mint), amount, destination)
+        return tg.emergency_exit(await self._address(mint), amount, destination)
 
-    async def announce(self, act: ti.Act) -> Sent | None:
+    async def announce(self, act: tg.Act) -> Sent | None:
         """Announce an act of governance (authority); None when it is announced already."""
         if await self.announced(act) is not None:
             return None
-        return await self._send(ti.schedule(self.at, self.key, act))
+        return await self._send(tg.schedule(self.at, self.key, act))
 
-    async def announced(self, act: ti.Act) -> ScheduledAccount | None:
+    async def announced(self, act: tg.Act) -> ScheduledAccount | None:
         """The announcement of an act, which says from when it may be carried out."""
         found = await self.lookup.account(self.at.tokens.scheduled(act.operation).address)
         try:
@@ -116,12 +117,12 @@ class SolanaTokens:
         except DecodeError as error:
             raise Transient(f"The Solana RPC endpoint contradicts the token program. {error}") from error
 
-    async def cancel(self, act: ti.Act) -> Sent | None:
+    async def cancel(self, act: tg.Act) -> Sent | None:
         """Take an announcement back (authority or guardian); None when there is none."""
         found = await self.announced(act)
-        return None if found is None else await self._send(ti.cancel(self.at, self.key, act, found.payer))
+        return None if found is None else await self._send(tg.cancel(self.at, self.key, act, found.payer))
 
-    async def carry_out(self, act: ti.Act) -> Sent:
+    async def carry_out(self, act: tg.Act) -> Sent:
         """Do what was announced, once its delay has passed (authority). Raises Rejected before that."""
         found = await self.announced(act)
         if found is None:
@@ -130,9 +131,9 @@ class SolanaTokens:
         if act.destination is not None and act.token is not None:
             account = await self.lookup.account(act.token)
             token = None if account is None else TokenAccount.decode(account, self.at.tokens.program)
-        return await self._send(ti.carry_out(self.at, self.key, act, found.payer, token))
+        return await self._send(tg.carry_out(self.at, self.key, act, found.payer, token))
 
-    async def govern(self, act: ti.Act) -> Sent:
+    async def govern(self, act: tg.Act) -> Sent:
         """Announce an act unless it is announced, wait for its delay by the cluster's clock, and carry it out. For short delays."""
         await self.announce(act)
         while True:

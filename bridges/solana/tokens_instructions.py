@@ -26,30 +26,33 @@ from bridges.solana.tokens_layout import (
 )
 from oracle.protocol import constants as c
 from oracle.protocol.errors import EncodeError
-from oracle.protocol.hashing import keccak256
 from oracle.protocol.message import Message, encode_endpoint
 from oracle.protocol.types import ADDRESS, WORD, Account, ChainType, Digest, Endpoint, UnixSeconds, check_account
 
 
-def _le(value: int, size: int, name: str) -> bytes:
+def le(value: int, size: int, name: str) -> bytes:
+    """Little-endian. Raises EncodeError when it does not fit."""
     if not 0 <= value < 1 << (8 * size):
         raise EncodeError(f"{name} is {value}; it must be a whole number of {size} bytes.")
     return value.to_bytes(size, "little")
 
 
-def _reads(key: Pubkey) -> AccountMeta:
+def reads(key: Pubkey) -> AccountMeta:
+    """An account that is read."""
     return AccountMeta(key, is_signer=False, is_writable=False)
 
 
-def _writes(key: Pubkey) -> AccountMeta:
+def writes(key: Pubkey) -> AccountMeta:
+    """An account that is changed."""
     return AccountMeta(key, is_signer=False, is_writable=True)
 
 
-def _signs(key: Pubkey, *, writable: bool = True) -> AccountMeta:
+def signs(key: Pubkey, *, writable: bool = True) -> AccountMeta:
+    """An account that signs."""
     return AccountMeta(key, is_signer=True, is_writable=writable)
 
 
-_SYSTEM: Final = _reads(SYSTEM_PROGRAM)
+SYSTEM: Final = reads(SYSTEM_PROGRAM)
 _CREATE_IDEMPOTENT: Final = 1
 _CLOSE_ACCOUNT: Final = 9
 _SYNC_NATIVE: Final = 17
@@ -100,17 +103,17 @@ def initialise(at: Programs, authority: Pubkey, link: Link, settings: Settings) 
             link.native_init_code_hash,
             link.wrapped_init_code_hash,
             bytes(settings.guardian),
-            _le(settings.queue_delay, 4, "queue delay"),
-            _le(settings.governance_delay, 4, "governance delay"),
+            le(settings.queue_delay, 4, "queue delay"),
+            le(settings.governance_delay, 4, "governance delay"),
         )
     )
     accounts = [
-        _signs(authority),
-        _writes(at.authority),
-        _reads(at.tokens.program_data),
-        _reads(at.sibyl.program),
-        _reads(at.sibyl.config.address),
-        _SYSTEM,
+        signs(authority),
+        writes(at.authority),
+        reads(at.tokens.program_data),
+        reads(at.sibyl.program),
+        reads(at.sibyl.config.address),
+        SYSTEM,
     ]
     return Instruction(at.tokens.program, data, accounts)
 
@@ -118,13 +121,13 @@ def initialise(at: Programs, authority: Pubkey, link: Link, settings: Settings) 
 def _posting(at: Programs, sequence: int, destination: Endpoint) -> tuple[bytes, list[AccountMeta]]:
     outbox = at.sibyl.outbox(sequence)
     accounts = [
-        _reads(at.sibyl.program),
-        _writes(at.sibyl.config.address),
-        _writes(outbox.address),
-        _reads(at.sibyl.peer(destination).address),
-        _SYSTEM,
+        reads(at.sibyl.program),
+        writes(at.sibyl.config.address),
+        writes(outbox.address),
+        reads(at.sibyl.peer(destination).address),
+        SYSTEM,
     ]
-    return bytes([outbox.bump]) + _le(sequence, 8, "sequence"), accounts
+    return bytes([outbox.bump]) + le(sequence, 8, "sequence"), accounts
 
 
 def register_token(
@@ -134,12 +137,12 @@ def register_token(
     token, vault = at.tokens.native(mint), at.tokens.vault(mint)
     post, posting = _posting(at, sequence, destination)
     accounts = [
-        _signs(payer),
-        _writes(at.authority),
-        _writes(token.address),
-        _reads(mint),
-        _writes(vault.address),
-        _reads(token_program),
+        signs(payer),
+        writes(at.authority),
+        writes(token.address),
+        reads(mint),
+        writes(vault.address),
+        reads(token_program),
         *posting,
     ]
     data = bytes([c.TOKENS_INSTRUCTION_REGISTER_TOKEN, token.bump, vault.bump]) + post
@@ -153,7 +156,7 @@ def token_address(at: Programs, token: TokenAccount, origin: Endpoint) -> Pubkey
     return at.tokens.wrapped(origin, token.evm_bridge).address
 
 
-def _vault(at: Programs, token: TokenAccount) -> Pubkey:
+def vault_of(at: Programs, token: TokenAccount) -> Pubkey:
     """A wrapped token has no vault; its mint stands there."""
     return at.tokens.vault(token.mint).address if token.kind is TokenKind.NATIVE else token.mint
 
@@ -184,19 +187,19 @@ def send_tokens(
             bytes([c.TOKENS_INSTRUCTION_SEND_TOKENS]),
             post,
             sending.recipient[WORD - ADDRESS :],
-            _le(sending.amount, 8, "amount"),
-            _le(sending.expiry, 8, "expiry"),
-            _le(sending.fee, 8, "fee"),
+            le(sending.amount, 8, "amount"),
+            le(sending.expiry, 8, "expiry"),
+            le(sending.fee, 8, "fee"),
         )
     )
     accounts = [
-        _signs(sending.sender),
-        _writes(at.authority),
-        _writes(token_address(at, token, destination)),
-        _writes(token.mint),
-        _writes(sending.source),
-        _writes(_vault(at, token)),
-        _reads(token.token_program),
+        signs(sending.sender),
+        writes(at.authority),
+        writes(token_address(at, token, destination)),
+        writes(token.mint),
+        writes(sending.source),
+        writes(vault_of(at, token)),
+        reads(token.token_program),
         *posting,
     ]
     return Instruction(at.tokens.program, data, accounts)
@@ -205,18 +208,18 @@ def send_tokens(
 def _payout(at: Programs, token: TokenAccount, recipient: Pubkey, *, create: bool) -> tuple[bytes, list[AccountMeta]]:
     target = associated(recipient, token.mint, token.token_program)
     accounts = [
-        _writes(token.mint),
-        _writes(_vault(at, token)),
-        _writes(target.address),
-        _reads(token.token_program),
+        writes(token.mint),
+        writes(vault_of(at, token)),
+        writes(target.address),
+        reads(token.token_program),
     ]
     if create:
-        accounts += [_reads(recipient), _reads(ASSOCIATED), _SYSTEM]
+        accounts += [reads(recipient), reads(ASSOCIATED), SYSTEM]
     return bytes([target.bump]), accounts
 
 
 def _inbox(at: Programs, digest: Digest, payer: Pubkey) -> list[AccountMeta]:
-    return [_writes(at.sibyl.inbox(digest).address), _writes(payer), _reads(at.sibyl.program)]
+    return [writes(at.sibyl.inbox(digest).address), writes(payer), reads(at.sibyl.program)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,12 +247,12 @@ def redeem(
     bump, paying = _payout(at, token, recipient, create=create)
     message = delivered.message
     accounts = [
-        _signs(payer),
-        _reads(at.authority),
-        _writes(token_address(at, token, message.origin)),
+        signs(payer),
+        reads(at.authority),
+        writes(token_address(at, token, message.origin)),
         *_inbox(at, message.digest, delivered.payer),
         *paying,
-        *([] if fee_account is None else [_writes(fee_account)]),
+        *([] if fee_account is None else [writes(fee_account)]),
     ]
     return Instruction(at.tokens.program, bytes([c.TOKENS_INSTRUCTION_REDEEM]) + bump, accounts)
 
@@ -270,13 +273,13 @@ def refund(
     """Gives a transfer that expired undelivered back to the associated account of its `sender`."""
     bump, paying = _payout(at, token, sender, create=create)
     accounts = [
-        _signs(payer),
-        _reads(at.authority),
-        _writes(token_address(at, token, lapsed.destination)),
+        signs(payer),
+        reads(at.authority),
+        writes(token_address(at, token, lapsed.destination)),
         *_inbox(at, lapsed.notice.digest, lapsed.payer),
         *paying,
     ]
-    data = bytes([c.TOKENS_INSTRUCTION_REFUND]) + bump + _le(lapsed.expiry, 8, "expiry")
+    data = bytes([c.TOKENS_INSTRUCTION_REFUND]) + bump + le(lapsed.expiry, 8, "expiry")
     return Instruction(at.tokens.program, data, accounts)
 
 
@@ -286,13 +289,13 @@ def accept_registration(at: Programs, payer: Pubkey, evm_bridge: Account, delive
     token = at.tokens.wrapped(message.origin, evm_bridge)
     mint = at.tokens.wrapped_mint(message.origin, evm_bridge)
     accounts = [
-        _signs(payer),
-        _reads(at.authority),
-        _writes(token.address),
-        _writes(mint.address),
+        signs(payer),
+        reads(at.authority),
+        writes(token.address),
+        writes(mint.address),
         *_inbox(at, message.digest, delivered.payer),
-        _reads(TOKEN_2022),
-        _SYSTEM,
+        reads(TOKEN_2022),
+        SYSTEM,
     ]
     data = bytes([c.TOKENS_INSTRUCTION_ACCEPT_REGISTRATION, token.bump, mint.bump])
     return Instruction(at.tokens.program, data, accounts)
@@ -306,7 +309,7 @@ def enqueue(at: Programs, payer: Pubkey, token: TokenAccount, delivered: Deliver
 def enqueue_refund(at: Programs, payer: Pubkey, token: TokenAccount, lapsed: Lapsed) -> Instruction:
     """Moves a refund that is over the inbound limit into the queue."""
     delivered = Delivered(lapsed.notice, lapsed.payer)
-    expiry = _le(lapsed.expiry, 8, "expiry")
+    expiry = le(lapsed.expiry, 8, "expiry")
     return _enqueue(at, payer, token_address(at, token, lapsed.destination), delivered, expiry)
 
 
@@ -314,12 +317,12 @@ def _enqueue(at: Programs, payer: Pubkey, token: Pubkey, delivered: Delivered, m
     digest = delivered.message.digest
     queued = at.tokens.queued(digest)
     accounts = [
-        _signs(payer),
-        _reads(at.authority),
-        _reads(token),
+        signs(payer),
+        reads(at.authority),
+        reads(token),
         *_inbox(at, digest, delivered.payer),
-        _writes(queued.address),
-        _SYSTEM,
+        writes(queued.address),
+        SYSTEM,
     ]
     return Instruction(at.tokens.program, bytes([c.TOKENS_INSTRUCTION_ENQUEUE, queued.bump]) + more, accounts)
 
@@ -328,11 +331,11 @@ def release(at: Programs, payer: Pubkey, token: TokenAccount, queued: QueuedAcco
     """Pays a queued transfer out after the delay."""
     bump, paying = _payout(at, token, queued.recipient, create=create)
     accounts = [
-        _signs(payer),
-        _reads(at.authority),
-        _writes(queued.token),
-        _writes(at.tokens.queued(queued.digest).address),
-        _writes(queued.payer),
+        signs(payer),
+        reads(at.authority),
+        writes(queued.token),
+        writes(at.tokens.queued(queued.digest).address),
+        writes(queued.payer),
         *paying,
     ]
     return Instruction(at.tokens.program, bytes([c.TOKENS_INSTRUCTION_RELEASE]) + bump, accounts)
@@ -341,124 +344,18 @@ def release(at: Programs, payer: Pubkey, token: TokenAccount, queued: QueuedAcco
 def close_sent(at: Programs, sequence: int, sender: Pubkey) -> Instruction:
     """Long after its expiry: the rent of a transfer's outbox account to the transfer's `sender`. Anyone may send it."""
     accounts = [
-        _writes(at.authority),
-        _writes(at.sibyl.outbox(sequence).address),
-        _writes(sender),
-        _reads(at.sibyl.program),
+        writes(at.authority),
+        writes(at.sibyl.outbox(sequence).address),
+        writes(sender),
+        reads(at.sibyl.program),
     ]
     return Instruction(at.tokens.program, bytes([c.TOKENS_INSTRUCTION_CLOSE_SENT]), accounts)
-
-
-def pause(at: Programs, signer: Pubkey, token: Pubkey | None = None) -> Instruction:
-    """Stops everything, or the one token whose account is given."""
-    accounts = [_signs(signer, writable=False), *_switched(at, token)]
-    return Instruction(at.tokens.program, bytes([c.TOKENS_INSTRUCTION_PAUSE]), accounts)
-
-
-def _switched(at: Programs, token: Pubkey | None) -> list[AccountMeta]:
-    return [_writes(at.authority)] if token is None else [_reads(at.authority), _writes(token)]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Buckets (capacity, refill per second) and cap of one token, in wire units; UNLIMITED limits nothing."""
-
-    outbound_capacity: int = c.TOKENS_UNLIMITED
-    outbound_refill: int = 0
-    inbound_capacity: int = c.TOKENS_UNLIMITED
-    inbound_refill: int = 0
-    cap: int = c.TOKENS_UNLIMITED
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """An act of governance that is announced first: its instruction data, and the accounts that it works on. Made by the functions below."""
-
-    data: bytes
-    token: Pubkey | None
-    destination: Pubkey | None = None
-
-    @property
-    def operation(self) -> bytes:
-        """What names its announcement."""
-        return keccak256(
-            self.data, *(bytes(WORD) if one is None else bytes(one) for one in (self.token, self.destination))
-        )
-
-
-def unpause(token: Pubkey | None = None) -> Act:
-    """Ends the pause of everything, or of the one token whose account is given."""
-    return Act(bytes([c.TOKENS_INSTRUCTION_UNPAUSE]), token)
-
-
-def set_limits(token: Pubkey, limits: Limits) -> Act:
-    """New limits of the token whose account is given; buckets start full."""
-    numbers = (
-        limits.outbound_capacity,
-        limits.outbound_refill,
-        limits.inbound_capacity,
-        limits.inbound_refill,
-        limits.cap,
-    )
-    data = bytes([c.TOKENS_INSTRUCTION_SET_LIMITS]) + b"".join(_le(one, 8, "a limit") for one in numbers)
-    return Act(data, token)
-
-
-def emergency_exit(token: Pubkey, amount: int, destination: Pubkey) -> Act:
-    """Moves `amount` wire units of a paused native token from its vault to the token account `destination`."""
-    return Act(bytes([c.TOKENS_INSTRUCTION_EMERGENCY_EXIT]) + _le(amount, 8, "amount"), token, destination)
-
-
-def schedule(at: Programs, authority: Pubkey, act: Act) -> Instruction:
-    """Announces an act; `authority` pays the rent of the announcement, which comes back with it."""
-    scheduled = at.tokens.scheduled(act.operation)
-    where = b"".join(bytes(WORD) if one is None else bytes(one) for one in (act.token, act.destination))
-    data = bytes([c.TOKENS_INSTRUCTION_SCHEDULE, scheduled.bump]) + where + act.data
-    accounts = [_signs(authority), _reads(at.authority), _writes(scheduled.address), _SYSTEM]
-    return Instruction(at.tokens.program, data, accounts)
-
-
-def cancel(at: Programs, signer: Pubkey, act: Act, payer: Pubkey) -> Instruction:
-    """Takes an announcement back; `signer` is authority or guardian, `payer` who announced it."""
-    announcement = _announcement(at, act, payer)
-    return Instruction(
-        at.tokens.program,
-        bytes([c.TOKENS_INSTRUCTION_CANCEL]),
-        [_signs(signer, writable=False), _reads(at.authority), *announcement],
-    )
-
-
-def carry_out(
-    at: Programs, authority: Pubkey, act: Act, payer: Pubkey, token: TokenAccount | None = None
-) -> Instruction:
-    """Does what was announced, once its delay has passed; `payer` announced it. An emergency exit needs its `token` too."""
-    accounts = [_signs(authority, writable=False)]
-    if act.data[0] == c.TOKENS_INSTRUCTION_UNPAUSE:
-        accounts += _switched(at, act.token)
-    elif act.token is None:
-        raise EncodeError("This act works on one token: name its account.")
-    else:
-        accounts += [_reads(at.authority), _writes(act.token)]
-    if act.destination is not None:
-        if token is None:
-            raise EncodeError("An emergency exit needs the token's mint, vault and program.")
-        accounts += [
-            _reads(token.mint),
-            _writes(_vault(at, token)),
-            _writes(act.destination),
-            _reads(token.token_program),
-        ]
-    return Instruction(at.tokens.program, act.data, [*accounts, *_announcement(at, act, payer)])
-
-
-def _announcement(at: Programs, act: Act, payer: Pubkey) -> list[AccountMeta]:
-    return [_writes(at.tokens.scheduled(act.operation).address), _writes(payer)]
 
 
 def create_associated(payer: Pubkey, owner: Pubkey, mint: Pubkey, token_program: Pubkey) -> Instruction:
     """Creates the associated account of `owner` unless it exists."""
     target = associated(owner, mint, token_program).address
-    accounts = [_signs(payer), _writes(target), _reads(owner), _reads(mint), _SYSTEM, _reads(token_program)]
+    accounts = [signs(payer), writes(target), reads(owner), reads(mint), SYSTEM, reads(token_program)]
     return Instruction(ASSOCIATED, bytes([_CREATE_IDEMPOTENT]), accounts)
 
 
@@ -468,12 +365,12 @@ def wrap_instructions(owner: Pubkey, lamports: int) -> list[Instruction]:
     return [
         create_associated(owner, owner, NATIVE_MINT, TOKEN),
         transfer(TransferParams(from_pubkey=owner, to_pubkey=target, lamports=lamports)),
-        Instruction(TOKEN, bytes([_SYNC_NATIVE]), [_writes(target)]),
+        Instruction(TOKEN, bytes([_SYNC_NATIVE]), [writes(target)]),
     ]
 
 
 def unwrap_instruction(owner: Pubkey) -> Instruction:
     """Gives all of the owner's wrapped SOL back as lamports, and the rent of its account."""
     target = associated(owner, NATIVE_MINT, TOKEN).address
-    accounts = [_writes(target), _writes(owner), _signs(owner, writable=False)]
+    accounts = [writes(target), writes(owner), signs(owner, writable=False)]
     return Instruction(TOKEN, bytes([_CLOSE_ACCOUNT]), accounts)

@@ -9,7 +9,7 @@ other side, which is what every node watches (TOKENS.md §7). A member whose rea
 
 import pytest
 
-from bridges.solana import tokens_instructions as ti
+from bridges.solana import tokens_governance as tg
 from oracle.protocol.message import non_delivery_message
 from tests.hacks.road_solana import BOOTY, HELD, Road, road
 from tests.hacks.world import stolen
@@ -43,7 +43,7 @@ def test_hack_kelpdao_solana_tokens__member_that_believes_a_transfer_lapsed__giv
 def test_hack_kelpdao_solana_tokens__what_a_forged_burn_releases__shows_in_the_counters(here: Road) -> None:
     """Signed by a quorum whose endpoints all lie, within the limit: the watch compares these very numbers."""
     tokens, minted_elsewhere = here.tokens, HELD
-    tokens.limit(here.native, ti.Limits(inbound_capacity=50))
+    tokens.limit(here.native, tg.Limits(inbound_capacity=50))
     forged = here.transfer(here.native, 50)
     tokens.deliver(forged)
     tokens.bench.accepted(here.redeem(here.native, forged))

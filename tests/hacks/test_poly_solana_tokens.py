@@ -13,7 +13,7 @@ import pytest
 from solders.instruction import AccountMeta
 
 from bridges.solana import instructions
-from bridges.solana import tokens_instructions as ti
+from bridges.solana import tokens_governance as tg
 from oracle.protocol.types import Account, CommitteeEpoch, Kind, Sequence, evm_account
 from tests.hacks.road_solana import Road, road
 from tests.support import solana_program as sp
@@ -33,11 +33,11 @@ def crafted(here: Road) -> list[bytes]:
     """Instruction data that would hand the bridge over, as a message's payload."""
     address = here.tokens.address(here.native)
     acts = [
-        ti.unpause(),
-        ti.set_limits(address, ti.Limits()),
-        ti.emergency_exit(address, 100, here.thief.pubkey()),
+        tg.unpause(),
+        tg.set_limits(address, tg.Limits()),
+        tg.emergency_exit(address, 100, here.thief.pubkey()),
     ]
-    announced = [bytes(ti.schedule(here.tokens.at, here.thief.pubkey(), act).data) for act in acts]
+    announced = [bytes(tg.schedule(here.tokens.at, here.thief.pubkey(), act).data) for act in acts]
     keys = instructions.set_committee(here.tokens.at.sibyl, here.thief.pubkey(), sp.group_key(THIEF, 2), 0)
     return [*(act.data for act in acts), *announced, bytes(keys.data)]
 
@@ -79,12 +79,12 @@ def test_hack_poly_solana_tokens__message_to_the_programs_own_accounts__is_a_rec
 def test_hack_poly_solana_tokens__governance_in_the_bridges_own_name__needs_its_signature(here: Road) -> None:
     """The bridge authority owns vaults and mints, and governs nothing; it signs only within the program's own calls."""
     tokens, address = here.tokens, here.tokens.address(here.native)
-    for act in (ti.unpause(), ti.set_limits(address, ti.Limits())):
-        step = ti.schedule(tokens.at, tokens.governance, act)
+    for act in (tg.unpause(), tg.set_limits(address, tg.Limits())):
+        step = tg.schedule(tokens.at, tokens.governance, act)
         for who in (tokens.authority, here.tokens.governance):
             unsigned = bent(step, account_0=AccountMeta(who, False, True))
             assert tokens.bench.refused(unsigned) == "MissingSignature"
-        stolen = ti.schedule(tokens.at, here.thief.pubkey(), act)
+        stolen = tg.schedule(tokens.at, here.thief.pubkey(), act)
         assert tokens.bench.refused(stolen, signers=(here.thief,)) == "NotAuthority"
         tokens.bench.accepted(step, signers=(tokens.bench.authority,))  # control
         early = tokens.act(act)

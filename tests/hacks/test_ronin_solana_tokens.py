@@ -12,6 +12,7 @@ import itertools
 
 import pytest
 
+from bridges.solana import tokens_governance as tg
 from bridges.solana import tokens_instructions as ti
 from bridges.solana.tokens_layout import QueuedAccount
 from oracle.protocol.message import non_delivery_message
@@ -47,7 +48,7 @@ def test_hack_ronin_solana_tokens__two_of_four_shares__move_nothing(here: Road, 
 def test_hack_ronin_solana_tokens__quorum_in_one_hand__gets_what_the_limit_lets_through_and_no_more(here: Road) -> None:
     """The worst case, which no bridge can exclude: signed forgeries. They are slow, seen and stopped."""
     tokens, bench = here.tokens, here.tokens.bench
-    tokens.limit(here.native, ti.Limits(inbound_capacity=LIMIT))
+    tokens.limit(here.native, tg.Limits(inbound_capacity=LIMIT))
     paid, queued = 0, []
     for amount in (60, 60, 900):
         message = here.transfer(here.native, amount)
@@ -62,7 +63,7 @@ def test_hack_ronin_solana_tokens__quorum_in_one_hand__gets_what_the_limit_lets_
         queued.append(QueuedAccount.decode(bench.data(address), tokens.at.tokens.program))
     assert tokens.held(here.thief.pubkey(), here.native) == paid == 60
     # Whoever watches has the delay to act; the guardian needs nobody's leave.
-    pause = ti.pause(tokens.at, tokens.guardian.pubkey(), tokens.address(here.native))
+    pause = tg.pause(tokens.at, tokens.guardian.pubkey(), tokens.address(here.native))
     bench.accepted(pause, signers=(tokens.guardian,))
     bench.set_time(sp.NOW + 10 * st.QUEUE_DELAY)
     for one in queued:
@@ -71,7 +72,7 @@ def test_hack_ronin_solana_tokens__quorum_in_one_hand__gets_what_the_limit_lets_
     assert tokens.held(here.thief.pubkey(), here.native) == 60
     # And never more than is locked, whatever is signed.
     tokens.pause(here.native, paused=False)
-    tokens.limit(here.native, ti.Limits())
+    tokens.limit(here.native, tg.Limits())
     greedy = here.transfer(here.native, HELD)
     tokens.deliver(greedy)
     assert bench.refused(here.redeem(here.native, greedy)) == "InsufficientLocked"

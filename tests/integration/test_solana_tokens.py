@@ -8,6 +8,7 @@ from solders.message import Message as TransactionMessage
 from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 
+from bridges.solana import tokens_governance as tg
 from bridges.solana import tokens_instructions as ti
 from bridges.solana.tokens_instructions import unwrap_instruction, wrap_instructions
 from bridges.solana.tokens_layout import (
@@ -196,7 +197,7 @@ def test_solana_tokens__wrapped_sol__crosses_as_the_native_mint(tokens: TokenBen
 def test_solana_tokens_limits__outbound_bucket__refuses_over_it_and_refills_by_the_clock(tokens: TokenBench) -> None:
     token = tokens.register_native(decimals=11)
     tokens.give(tokens.user, token.mint, 10**12)
-    tokens.limit(token, ti.Limits(outbound_capacity=100, outbound_refill=2))
+    tokens.limit(token, tg.Limits(outbound_capacity=100, outbound_refill=2))
     tokens.bench.accepted(tokens.send(token, 90 * 100))
     assert tokens.bench.refused(tokens.send(token, 11 * 100)) == "OverLimit"
     tokens.bench.set_time(sp.NOW + 1)
@@ -212,7 +213,7 @@ def test_solana_tokens_limits__outbound_bucket__refuses_over_it_and_refills_by_t
 
 def test_solana_tokens_limits__inbound_over_the_bucket__waits_in_the_queue(tokens: TokenBench) -> None:
     token = tokens.register_wrapped()
-    tokens.limit(token, ti.Limits(inbound_capacity=100, inbound_refill=1))
+    tokens.limit(token, tg.Limits(inbound_capacity=100, inbound_refill=1))
     recipient, bench = Keypair().pubkey(), tokens.bench
     small, large = (tokens.deliver(tokens.transfer_in(token, recipient, amount)) for amount in (60, 50))
     assert bench.refused(ti.enqueue(tokens.at, tokens.user, token, small)) == "UnderLimit"
@@ -244,7 +245,7 @@ def test_solana_tokens_limits__cap__keeps_the_inbox_account_until_there_is_room(
     token = tokens.register_wrapped()
     recipient, bench = tokens.user, tokens.bench
     tokens.receive(token, recipient, 90)
-    tokens.limit(token, ti.Limits(cap=100))
+    tokens.limit(token, tg.Limits(cap=100))
     waiting = tokens.deliver(tokens.transfer_in(token, recipient, 11))
     step = tokens.redeem(token, waiting, recipient)
     assert bench.refused(step) == "OverCap"
@@ -255,7 +256,7 @@ def test_solana_tokens_limits__cap__keeps_the_inbox_account_until_there_is_room(
 
     native = tokens.register_native()
     tokens.give(tokens.user, native.mint, 1_000)
-    tokens.limit(native, ti.Limits(cap=100))
+    tokens.limit(native, tg.Limits(cap=100))
     assert bench.refused(tokens.send(native, 101)) == "OverCap"
     bench.accepted(tokens.send(native, 100))
 
@@ -266,13 +267,13 @@ def test_solana_tokens_pause__one_token_or_all__nothing_moves_and_nothing_is_los
     other = tokens.register_native()
     tokens.give(tokens.user, other.mint, 100)
     waiting = tokens.deliver(tokens.transfer_in(token, tokens.user, 7))
-    guardian = ti.pause(tokens.at, tokens.guardian.pubkey(), tokens.address(token))
+    guardian = tg.pause(tokens.at, tokens.guardian.pubkey(), tokens.address(token))
     bench.accepted(guardian, signers=(tokens.guardian,))
     assert bench.refused(tokens.send(token, 1)) == "Paused"
     assert bench.refused(tokens.redeem(token, waiting, tokens.user)) == "Paused"
     assert bench.refused(ti.enqueue(tokens.at, tokens.user, token, waiting)) == "Paused"
     bench.accepted(tokens.send(other, 1))
-    bench.accepted(ti.pause(tokens.at, tokens.guardian.pubkey()), signers=(tokens.guardian,))
+    bench.accepted(tg.pause(tokens.at, tokens.guardian.pubkey()), signers=(tokens.guardian,))
     assert tokens.bridge().paused
     assert bench.refused(tokens.send(other, 1)) == "Paused"
     assert bench.refused(tokens.register(tokens.mint())) == "Paused"

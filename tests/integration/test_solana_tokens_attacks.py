@@ -12,6 +12,7 @@ from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 
 from bridges.solana import instructions
+from bridges.solana import tokens_governance as tg
 from bridges.solana import tokens_instructions as ti
 from bridges.solana.tokens_layout import NATIVE_MINT, TOKEN, TOKEN_2022, QueuedAccount, TokenAccount, associated
 from oracle.protocol.interop import InteropAddress
@@ -273,12 +274,12 @@ def test_solana_tokens_attack_replay__redeem_twice__refused(tokens: TokenBench, 
 def test_solana_tokens_attack_replay__queued_then_redeemed_or_released_twice__refused(
     tokens: TokenBench, token: TokenAccount
 ) -> None:
-    tokens.limit(token, ti.Limits(inbound_capacity=1))
+    tokens.limit(token, tg.Limits(inbound_capacity=1))
     delivered = tokens.deliver(tokens.transfer_in(token, tokens.user, 5))
     enqueue = ti.enqueue(tokens.at, tokens.user, token, delivered)
     assert tokens.bench.refused(enqueue, enqueue) == "WrongOwner"
     tokens.bench.accepted(enqueue)
-    tokens.limit(token, ti.Limits())
+    tokens.limit(token, tg.Limits())
     assert tokens.bench.refused(tokens.redeem(token, delivered, tokens.user)) == "WrongOwner"
     address = tokens.at.tokens.queued(delivered.message.digest).address
     queued = QueuedAccount.decode(tokens.bench.data(address), tokens.at.tokens.program)
@@ -399,8 +400,8 @@ def test_solana_tokens_attack__number_of_accounts_or_trailing_data__refused(
     queued = QueuedAccount(1, sp.DEADLINE, tokens.address(token), user, user, delivered.message.digest)
     authority = tokens.bench.authority
     lapsed = tokens.notice(tokens.sent(native, 5))
-    limits = ti.set_limits(tokens.address(token), ti.Limits())
-    leaving = ti.emergency_exit(tokens.address(native), 1, associated(user, native.mint, TOKEN).address)
+    limits = tg.set_limits(tokens.address(token), tg.Limits())
+    leaving = tg.emergency_exit(tokens.address(native), 1, associated(user, native.mint, TOKEN).address)
     for act in (limits, leaving):
         tokens.announce(act)
     steps = [
@@ -414,10 +415,10 @@ def test_solana_tokens_attack__number_of_accounts_or_trailing_data__refused(
         st.initialise(tokens),
         ti.refund(tokens.at, user, native, lapsed, user, create=False),
         ti.enqueue_refund(tokens.at, user, native, lapsed),
-        ti.pause(tokens.at, authority.pubkey(), tokens.address(token)),
-        ti.cancel(tokens.at, authority.pubkey(), limits, authority.pubkey()),
+        tg.pause(tokens.at, authority.pubkey(), tokens.address(token)),
+        tg.cancel(tokens.at, authority.pubkey(), limits, authority.pubkey()),
         ti.close_sent(tokens.at, lapsed.notice.sequence, user),
-        *(tokens.act(act, native) for act in (limits, leaving, ti.unpause(), ti.unpause(tokens.address(token)))),
+        *(tokens.act(act, native) for act in (limits, leaving, tg.unpause(), tg.unpause(tokens.address(token)))),
     ]
     for step in steps:
         metas, program = list(step.accounts), step.program_id
@@ -548,7 +549,7 @@ def test_solana_tokens_attack_prefund__lamports_at_addresses_to_come__block_noth
     bench.accepted(tokens.accept(tokens.deliver(message)))
     token = tokens.wrapped()
     tokens.receive(token, recipient, 9)
-    tokens.limit(token, ti.Limits(inbound_capacity=1))
+    tokens.limit(token, tg.Limits(inbound_capacity=1))
     delivered = tokens.deliver(tokens.transfer_in(token, recipient, 5))
     bench.put(at.tokens.queued(delivered.message.digest).address, b"", Pubkey.default(), lamports)
     bench.accepted(ti.enqueue(at, tokens.user, token, delivered))
@@ -576,7 +577,7 @@ def test_solana_tokens_attack__bump_that_is_not_canonical__refused(tokens: Token
     accept = tokens.accept(tokens.deliver(tokens.registration(OTHER_ERC20)), OTHER_ERC20)
     assert tokens.bench.refused(second(accept, 1, 2, b"token", origin, bridge)) == "NotCanonicalBump"
     assert tokens.bench.refused(second(accept, 2, 3, b"mint", origin, bridge)) == "NotCanonicalBump"
-    tokens.limit(token, ti.Limits(inbound_capacity=1))
+    tokens.limit(token, tg.Limits(inbound_capacity=1))
     delivered = tokens.deliver(tokens.transfer_in(token, tokens.user, 5))
     enqueue = ti.enqueue(tokens.at, tokens.user, token, delivered)
     assert tokens.bench.refused(second(enqueue, 1, 6, b"queued", delivered.message.digest)) == "NotCanonicalBump"
@@ -671,22 +672,22 @@ def test_solana_tokens_attack_roles__strangers_and_the_guardian__may_not(
 ) -> None:
     bench, at, address = tokens.bench, tokens.at, tokens.address(token)
     for target in (None, address):
-        assert bench.refused(ti.pause(at, mallory.pubkey(), target), signers=(mallory,)) == "NotGuardian"
-        bench.accepted(ti.pause(at, tokens.guardian.pubkey(), target), signers=(tokens.guardian,))
+        assert bench.refused(tg.pause(at, mallory.pubkey(), target), signers=(mallory,)) == "NotGuardian"
+        bench.accepted(tg.pause(at, tokens.guardian.pubkey(), target), signers=(tokens.guardian,))
         for who in (mallory, tokens.guardian):
-            unpause = ti.unpause(target)
-            step = ti.schedule(at, who.pubkey(), unpause)
+            unpause = tg.unpause(target)
+            step = tg.schedule(at, who.pubkey(), unpause)
             assert bench.refused(step, signers=(who,)) == "NotAuthority"
-            step = ti.carry_out(at, who.pubkey(), unpause, tokens.governance)
+            step = tg.carry_out(at, who.pubkey(), unpause, tokens.governance)
             assert bench.refused(step, signers=(who,)) == "NotAuthority"
         tokens.announce(unpause)
         unsigned = tokens.act(unpause)
         unsigned = bent(unsigned, account_0=AccountMeta(bench.authority.pubkey(), False, False))
         assert bench.refused(unsigned) == "MissingSignature"
     for who in (mallory, tokens.guardian):
-        for act in (ti.set_limits(address, ti.Limits(cap=1)), ti.emergency_exit(address, 1, who.pubkey())):
-            assert bench.refused(ti.schedule(at, who.pubkey(), act), signers=(who,)) == "NotAuthority"
-            step = ti.carry_out(at, who.pubkey(), act, tokens.governance, token)
+        for act in (tg.set_limits(address, tg.Limits(cap=1)), tg.emergency_exit(address, 1, who.pubkey())):
+            assert bench.refused(tg.schedule(at, who.pubkey(), act), signers=(who,)) == "NotAuthority"
+            step = tg.carry_out(at, who.pubkey(), act, tokens.governance, token)
             assert bench.refused(step, signers=(who,)) in ("NotAuthority", "NotNative")
 
 
@@ -734,7 +735,7 @@ def test_solana_tokens_attack_release__another_token_or_payer_or_forged_queue__r
     tokens: TokenBench, token: TokenAccount, native: TokenAccount, mallory: Keypair
 ) -> None:
     bench, at = tokens.bench, tokens.at
-    tokens.limit(token, ti.Limits(inbound_capacity=1))
+    tokens.limit(token, tg.Limits(inbound_capacity=1))
     delivered = tokens.deliver(tokens.transfer_in(token, tokens.user, 500))
     bench.accepted(ti.enqueue(at, tokens.user, token, delivered))
     address = at.tokens.queued(delivered.message.digest).address

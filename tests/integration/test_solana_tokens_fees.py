@@ -5,6 +5,7 @@ from solders.instruction import AccountMeta
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from bridges.solana import tokens_governance as tg
 from bridges.solana import tokens_instructions as ti
 from bridges.solana.tokens_layout import TOKEN, TOKEN_2022, QueuedAccount, TokenAccount, associated
 from tests.support import solana_program as sp
@@ -92,7 +93,7 @@ def test_solana_tokens_fee__all_but_one_unit__is_paid(tokens: TokenBench, native
 
 
 def test_solana_tokens_fee__queued_transfer__pays_none(tokens: TokenBench, wrapped: TokenAccount) -> None:
-    tokens.limit(wrapped, ti.Limits(inbound_capacity=1))
+    tokens.limit(wrapped, tg.Limits(inbound_capacity=1))
     recipient = Keypair().pubkey()
     delivered = tokens.deliver(tokens.transfer_in(wrapped, recipient, AMOUNT, FEE))
     tokens.bench.accepted(ti.enqueue(tokens.at, tokens.user, wrapped, delivered))

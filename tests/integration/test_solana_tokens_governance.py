@@ -7,7 +7,7 @@ from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from bridges.solana import tokens_instructions as ti
+from bridges.solana import tokens_governance as tg
 from bridges.solana.tokens_layout import TOKEN, ScheduledAccount, TokenAccount, associated, token_amount
 from oracle.protocol import constants as c
 from tests.support import solana_program as sp
@@ -41,11 +41,11 @@ def mallory(tokens: TokenBench) -> Keypair:
     return key
 
 
-def limits_of(tokens: TokenBench, token: TokenAccount, cap: int = 5) -> ti.Act:
-    return ti.set_limits(tokens.address(token), ti.Limits(cap=cap))
+def limits_of(tokens: TokenBench, token: TokenAccount, cap: int = 5) -> tg.Act:
+    return tg.set_limits(tokens.address(token), tg.Limits(cap=cap))
 
 
-def announcement(tokens: TokenBench, act: ti.Act) -> Pubkey:
+def announcement(tokens: TokenBench, act: tg.Act) -> Pubkey:
     return tokens.at.tokens.scheduled(act.operation).address
 
 
@@ -84,9 +84,9 @@ def test_solana_tokens_announce_attack__not_announced__refused(
 ) -> None:
     address, mine = tokens.address(native), tokens.give(tokens.governance, native.mint, 0)
     act = {
-        "unpause": ti.unpause(address),
+        "unpause": tg.unpause(address),
         "limits": limits_of(tokens, native),
-        "exit": ti.emergency_exit(address, 1, mine),
+        "exit": tg.emergency_exit(address, 1, mine),
     }[kind]
     tokens.pause(native)
     tokens.bench.set_time(sp.NOW + PAUSE + DELAY)
@@ -107,9 +107,9 @@ def test_solana_tokens_announce_attack__other_arguments_or_accounts__refused(
     address = tokens.address(native)
     announced = [
         limits_of(tokens, native),
-        ti.unpause(address),
-        ti.unpause(),
-        ti.emergency_exit(address, 10, mine),
+        tg.unpause(address),
+        tg.unpause(),
+        tg.emergency_exit(address, 10, mine),
     ]
     for act in announced:
         tokens.announce(act)
@@ -120,11 +120,11 @@ def test_solana_tokens_announce_attack__other_arguments_or_accounts__refused(
     wanted = [
         (limits, limits_of(tokens, native, cap=6)),
         (limits, limits_of(tokens, other)),
-        (one, ti.unpause(tokens.address(other))),
-        (one, ti.unpause()),
-        (everything, ti.unpause(address)),
-        (leaving, ti.emergency_exit(address, 11, mine)),
-        (leaving, ti.emergency_exit(address, 10, theirs)),
+        (one, tg.unpause(tokens.address(other))),
+        (one, tg.unpause()),
+        (everything, tg.unpause(address)),
+        (leaving, tg.emergency_exit(address, 11, mine)),
+        (leaving, tg.emergency_exit(address, 10, theirs)),
         (limits, leaving),
         (leaving, one),
     ]
@@ -157,14 +157,14 @@ def test_solana_tokens_announce_attack__announced_twice_at_once__refused(
     act = limits_of(tokens, native)
     tokens.announce(act)
     tokens.bench.set_time(sp.NOW + 10)
-    assert refused(tokens, ti.schedule(tokens.at, tokens.governance, act)) == "AlreadyExists"
+    assert refused(tokens, tg.schedule(tokens.at, tokens.governance, act)) == "AlreadyExists"
     tokens.bench.set_time(sp.NOW + DELAY)
     governed(tokens, tokens.act(act))
 
 
 @pytest.mark.parametrize("data", [b"", bytes([5]), bytes([3, 255]), bytes([2]) + bytes(53), bytes([11]), bytes([99])])
 def test_solana_tokens_announce_attack__something_else__refused(tokens: TokenBench, data: bytes) -> None:
-    step = ti.schedule(tokens.at, tokens.governance, ti.Act(data, None))
+    step = tg.schedule(tokens.at, tokens.governance, tg.Act(data, None))
     assert refused(tokens, step) == "UnknownAct"
 
 
@@ -172,7 +172,7 @@ def test_solana_tokens_announce_attack__bump_that_is_not_canonical_or_data_cut__
     tokens: TokenBench, native: TokenAccount
 ) -> None:
     act = limits_of(tokens, native)
-    step = ti.schedule(tokens.at, tokens.governance, act)
+    step = tg.schedule(tokens.at, tokens.governance, act)
     canonical = tokens.at.tokens.scheduled(act.operation).bump
     assert refused(tokens, bent(step, data=bytes([step.data[0], canonical - 1]) + bytes(step.data)[2:])) == (
         "NotCanonicalBump"
@@ -188,8 +188,8 @@ def test_solana_tokens_cancel__by_authority_or_guardian__takes_it_back(
     for who in (tokens.bench.authority, tokens.guardian):
         tokens.announce(act)
         before, rent = tokens.bench.lamports(tokens.governance), tokens.bench.lamports(announcement(tokens, act))
-        step = ti.cancel(tokens.at, who.pubkey(), act, tokens.governance)
-        hers = ti.cancel(tokens.at, mallory.pubkey(), act, tokens.governance)
+        step = tg.cancel(tokens.at, who.pubkey(), act, tokens.governance)
+        hers = tg.cancel(tokens.at, mallory.pubkey(), act, tokens.governance)
         assert tokens.bench.refused(hers, signers=(mallory,)) == "NotGuardian"
         unsigned = bent(step, account_0=AccountMeta(who.pubkey(), False, False))
         assert tokens.bench.refused(unsigned) == "MissingSignature"
@@ -207,7 +207,7 @@ def test_solana_tokens_cancel_attack__of_something_else__closes_nothing(
 ) -> None:
     act = limits_of(tokens, native)
     tokens.announce(act)
-    step = ti.cancel(tokens.at, tokens.guardian.pubkey(), act, tokens.governance)
+    step = tg.cancel(tokens.at, tokens.guardian.pubkey(), act, tokens.governance)
     for wrong in (tokens.address(native), tokens.authority, tokens.at.tokens.vault(native.mint).address):
         done = tokens.bench.refused(bent(step, account_2=wrong), signers=(tokens.guardian,))
         assert done in ("WrongAccountSize", "WrongAccountType", "WrongOwner")
@@ -223,9 +223,9 @@ def test_solana_tokens_pause__again_while_paused__does_not_begin_anew_and_unpaus
     assert tokens.token(address).paused_since == 0
     tokens.pause(native)
     tokens.bench.set_time(sp.NOW + 50)
-    tokens.bench.accepted(ti.pause(tokens.at, tokens.guardian.pubkey(), address), signers=(tokens.guardian,))
+    tokens.bench.accepted(tg.pause(tokens.at, tokens.guardian.pubkey(), address), signers=(tokens.guardian,))
     assert tokens.token(address).paused_since == sp.NOW
-    act = ti.unpause(address)
+    act = tg.unpause(address)
     tokens.announce(act)
     tokens.bench.set_time(sp.NOW + 50 + DELAY)
     governed(tokens, tokens.act(act))
@@ -249,7 +249,7 @@ def prepared(tokens: TokenBench, native: TokenAccount, *amounts: int) -> tuple[P
     safe = associated(tokens.governance, native.mint, TOKEN).address
     if not tokens.bench.exists(safe):
         tokens.give(tokens.governance, native.mint, 0)
-    acts = [ti.emergency_exit(tokens.address(native), amount, safe) for amount in amounts]
+    acts = [tg.emergency_exit(tokens.address(native), amount, safe) for amount in amounts]
     for act in acts:
         tokens.announce(act)
     return safe, [tokens.act(act, native) for act in acts]
@@ -296,7 +296,7 @@ def test_solana_tokens_exit_attack__more_than_a_tenth_at_once__refused(
 def test_solana_tokens_exit_attack__pause_with_a_break__begins_anew(tokens: TokenBench, native: TokenAccount) -> None:
     tokens.pause(native)
     _, (step,) = prepared(tokens, native, 10)
-    resume = ti.unpause(tokens.address(native))
+    resume = tg.unpause(tokens.address(native))
     tokens.announce(resume)
     tokens.bench.set_time(sp.NOW + PAUSE - 1)
     governed(tokens, tokens.act(resume))
@@ -333,7 +333,7 @@ def test_solana_tokens_exit_attack__of_a_wrapped_token__refused(tokens: TokenBen
     tokens.receive(wrapped, tokens.user, 500)
     tokens.pause(wrapped)
     mine = tokens.give(tokens.governance, wrapped.mint, 0, wrapped.token_program)
-    act = ti.emergency_exit(tokens.address(wrapped), 10, mine)
+    act = tg.emergency_exit(tokens.address(wrapped), 10, mine)
     tokens.announce(act)
     tokens.bench.set_time(sp.NOW + PAUSE)
     assert refused(tokens, tokens.act(act, wrapped)) == "NotNative"
@@ -359,8 +359,8 @@ def test_solana_tokens_exit_attack__another_mint_vault_or_destination__refused(
     assert refused(tokens, bent(step, account_6=Pubkey.default())) == "WrongTokenProgram"
     hers = tokens.give(mallory.pubkey(), native.mint, 0)
     assert refused(tokens, bent(step, account_5=hers)) == "NotAnnounced"
-    into_itself = ti.emergency_exit(tokens.address(native), 10, tokens.at.tokens.vault(native.mint).address)
-    of_another_mint = ti.emergency_exit(tokens.address(native), 10, tokens.give(tokens.user, other.mint, 0))
+    into_itself = tg.emergency_exit(tokens.address(native), 10, tokens.at.tokens.vault(native.mint).address)
+    of_another_mint = tg.emergency_exit(tokens.address(native), 10, tokens.give(tokens.user, other.mint, 0))
     for act, error in ((into_itself, "NotExact"), (of_another_mint, "WrongTokenAccount")):
         tokens.announce(act)
         tokens.bench.set_time(sp.NOW + PAUSE + DELAY)
@@ -374,7 +374,7 @@ def test_solana_tokens_exit__afterwards__less_is_left_to_be_released(tokens: Tok
     _, (step,) = prepared(tokens, native, 100)
     tokens.bench.set_time(sp.NOW + PAUSE)
     governed(tokens, step)
-    resume = ti.unpause(tokens.address(native))
+    resume = tg.unpause(tokens.address(native))
     tokens.announce(resume)
     tokens.bench.set_time(sp.NOW + PAUSE + DELAY)
     governed(tokens, tokens.act(resume))

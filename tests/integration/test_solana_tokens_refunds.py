@@ -7,6 +7,7 @@ from solders.instruction import AccountMeta
 from solders.keypair import Keypair
 
 from bridges.solana import instructions
+from bridges.solana import tokens_governance as tg
 from bridges.solana import tokens_instructions as ti
 from bridges.solana.tokens_layout import TOKEN, QueuedAccount, TokenAccount
 from oracle.protocol import constants as c
@@ -284,9 +285,9 @@ def test_solana_tokens_refund__over_the_inbound_limit__goes_by_the_queue(
     lapsed = tokens.notice(tokens.sent(native, AMOUNT, fee=FEE))
     step = tokens.refund(native, lapsed, create=False)
     enqueue = ti.enqueue_refund(tokens.at, tokens.user, native, lapsed)
-    tokens.limit(native, ti.Limits(inbound_capacity=AMOUNT))
+    tokens.limit(native, tg.Limits(inbound_capacity=AMOUNT))
     assert tokens.bench.refused(enqueue) == "UnderLimit"
-    tokens.limit(native, ti.Limits(inbound_capacity=AMOUNT - 1))
+    tokens.limit(native, tg.Limits(inbound_capacity=AMOUNT - 1))
     assert tokens.bench.refused(step) == "OverLimit"
     tokens.bench.accepted(enqueue)
     assert tokens.bench.refused(step) == "WrongOwner"
@@ -300,9 +301,9 @@ def test_solana_tokens_refund__over_the_inbound_limit__goes_by_the_queue(
 
 def test_solana_tokens_refund__wrapped_over_its_cap__waits(tokens: TokenBench, wrapped: TokenAccount) -> None:
     lapsed = tokens.notice(tokens.sent(wrapped, AMOUNT))
-    tokens.limit(wrapped, ti.Limits(cap=START - 1))
+    tokens.limit(wrapped, tg.Limits(cap=START - 1))
     assert tokens.bench.refused(tokens.refund(wrapped, lapsed, create=False)) == "OverCap"
-    tokens.limit(wrapped, ti.Limits(cap=START))
+    tokens.limit(wrapped, tg.Limits(cap=START))
     tokens.bench.accepted(tokens.refund(wrapped, lapsed, create=False))
     assert tokens.supply(wrapped.mint) == START
 

@@ -8,6 +8,7 @@ import pytest
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from bridges.solana import tokens_governance as tg
 from bridges.solana import tokens_instructions as ti
 from bridges.solana.submitter import SolanaSubmitter
 from bridges.solana.tokens import SolanaTokens
@@ -145,7 +146,7 @@ async def test_solana_tokens__what_cannot_be_redeemed_now__is_delivered_and_wait
     assert await tokens.redeem(paused) is not None
     assert await tokens.balance(token.mint) == 11
 
-    await tokens.govern(await tokens.limiting(token.mint, ti.Limits(inbound_capacity=50, cap=1_000)))
+    await tokens.govern(await tokens.limiting(token.mint, tg.Limits(inbound_capacity=50, cap=1_000)))
     over = inbound.transfer(token.evm_bridge, user, 51)
     await inbound.deliver(over)
     queued = await tokens.queued(over.digest)
@@ -155,10 +156,19 @@ async def test_solana_tokens__what_cannot_be_redeemed_now__is_delivered_and_wait
         await tokens.release(over.digest)
     assert (await tokens.status(token.mint)).inbound_available == 50
 
+    # Delivered by somebody who redeems nothing: the next one who tries to deliver does.
+    lazy = SolanaSubmitter(net.client, net.program, net.authority)
+    left = inbound.transfer(token.evm_bridge, user, 3)
+    signed = Submission(left, net.key.attest(left))
+    assert await lazy.submit(signed) is not None
+    assert await tokens.balance(token.mint) == 11
+    assert await inbound.node.submit(signed) is None
+    assert await tokens.balance(token.mint) == 14
+
     # A long Merkle branch leaves no room: two transactions then.
     batch = [inbound.transfer(token.evm_bridge, user, 2) for _ in range(16)]
     await inbound.deliver(*batch)
-    assert await tokens.balance(token.mint) == 13
+    assert await tokens.balance(token.mint) == 16
     malformed = inbound.message(token.evm_bridge, b"not a transfer")
     await inbound.deliver(malformed)
     assert await tokens.redeem(malformed) is None
@@ -183,7 +193,7 @@ async def test_solana_tokens__transfer_that_expires__comes_back_with_its_non_del
     assert caught.value.reason == "TooEarly"
 
     # Over the limit the refund waits in the queue; paused, it waits in its inbox account.
-    await tokens.govern(await tokens.limiting(NATIVE_MINT, ti.Limits(inbound_capacity=5_000)))
+    await tokens.govern(await tokens.limiting(NATIVE_MINT, tg.Limits(inbound_capacity=5_000)))
     again = await tokens.transfer(NATIVE_MINT, recipient, 300_000)
     over = non_delivery_message(again.body)
     await inbound.deliver(over)

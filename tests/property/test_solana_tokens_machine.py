@@ -10,6 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from solders.keypair import Keypair
 from solders.transaction_metadata import TransactionMetadata
 
+from bridges.solana import tokens_governance as tg
 from bridges.solana import tokens_instructions as ti
 from bridges.solana.tokens_layout import UNLIMITED, QueuedAccount, TokenAccount, associated, token_amount
 from oracle.protocol import constants as c
@@ -43,7 +44,7 @@ class Books:
     paused_since: int = 0
     exit_begin: int = 0
     exit_left: int = 0
-    limits: ti.Limits = field(default_factory=ti.Limits)
+    limits: tg.Limits = field(default_factory=tg.Limits)
 
 
 class TokenMachine(RuleBasedStateMachine):
@@ -194,7 +195,7 @@ class TokenMachine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1), capacity=capacities, refill=st.integers(0, 3), cap=st.integers(0, 3_000))
     def limit(self, which: int, capacity: int, refill: int, cap: int) -> None:
-        limits = ti.Limits(capacity, refill, capacity, refill, cap or UNLIMITED)
+        limits = tg.Limits(capacity, refill, capacity, refill, cap or UNLIMITED)
         self.tokens.limit(self.books[which].token, limits)
         self.books[which].limits = limits
 
@@ -217,8 +218,8 @@ class TokenMachine(RuleBasedStateMachine):
         begun = books.exit_begin != 0 and self.now < books.exit_begin + PERIOD
         left = books.exit_left if begun else books.outstanding // c.TOKENS_EXIT_SHARE
         due = books.paused and self.now >= books.paused_since + PAUSE and 0 < amount <= left
-        act = ti.emergency_exit(self.tokens.address(books.token), amount, self.safe_account)
-        steps = (ti.schedule(self.tokens.at, self.tokens.governance, act), self.tokens.act(act, books.token))
+        act = tg.emergency_exit(self.tokens.address(books.token), amount, self.safe_account)
+        steps = (tg.schedule(self.tokens.at, self.tokens.governance, act), self.tokens.act(act, books.token))
         done = self.tokens.bench.run(*steps, signers=(self.tokens.bench.authority,))
         assert isinstance(done, TransactionMetadata) == due, self.tokens.bench.logs
         if due:

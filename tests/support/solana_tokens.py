@@ -10,6 +10,7 @@ from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from bridges.solana import tokens_governance as tg
 from bridges.solana import tokens_instructions as ti
 from bridges.solana.layout import OutboxAccount
 from bridges.solana.tokens_layout import (
@@ -251,30 +252,30 @@ class TokenBench:
         """The governance authority."""
         return self.bench.authority.pubkey()
 
-    def announce(self, act: ti.Act) -> None:
+    def announce(self, act: tg.Act) -> None:
         """Announce an act of governance."""
-        self.bench.accepted(ti.schedule(self.at, self.governance, act), signers=(self.bench.authority,))
+        self.bench.accepted(tg.schedule(self.at, self.governance, act), signers=(self.bench.authority,))
 
-    def act(self, act: ti.Act, token: TokenAccount | None = None) -> Instruction:
+    def act(self, act: tg.Act, token: TokenAccount | None = None) -> Instruction:
         """The instruction that carries out what was announced."""
-        return ti.carry_out(self.at, self.governance, act, self.governance, token)
+        return tg.carry_out(self.at, self.governance, act, self.governance, token)
 
-    def govern(self, act: ti.Act, token: TokenAccount | None = None) -> None:
+    def govern(self, act: tg.Act, token: TokenAccount | None = None) -> None:
         """Announce an act and carry it out at once (on a bench without a delay)."""
-        step = ti.schedule(self.at, self.governance, act)
+        step = tg.schedule(self.at, self.governance, act)
         self.bench.accepted(step, self.act(act, token), signers=(self.bench.authority,))
 
-    def limit(self, token: TokenAccount, limits: ti.Limits) -> None:
+    def limit(self, token: TokenAccount, limits: tg.Limits) -> None:
         """Set limits as governance."""
-        self.govern(ti.set_limits(self.address(token), limits))
+        self.govern(tg.set_limits(self.address(token), limits))
 
     def pause(self, token: TokenAccount | None = None, *, paused: bool = True) -> None:
         """Pause (or not) as governance."""
         address = None if token is None else self.address(token)
         if paused:
-            self.bench.accepted(ti.pause(self.at, self.governance, address), signers=(self.bench.authority,))
+            self.bench.accepted(tg.pause(self.at, self.governance, address), signers=(self.bench.authority,))
         else:
-            self.govern(ti.unpause(address))
+            self.govern(tg.unpause(address))
 
 
 def deploy(bench: sp.Bench | None = None) -> TokenBench:

@@ -68,6 +68,34 @@ def test_instructions__set_committee__matches_the_specification() -> None:
     ]
 
 
+def test_instructions__rotate_and_veto__match_the_specification() -> None:
+    post = samples.rotation_post(epoch=7)
+    message = replace(post, destination=samples.SOLANA, recipient=samples.SOLANA.gateway)
+    step = instructions.rotate(AT, PAYER, message, TREASURY)
+    new, previous = AT.committee(CommitteeEpoch(7)), AT.committee(CommitteeEpoch(6)).address
+    assert step.data == bytes([10, new.bump])
+    assert roles(step) == [
+        (PAYER, "ws"),
+        (AT.config.address, "w"),
+        (AT.inbox(message.digest).address, "w"),
+        (TREASURY, "w"),
+        (previous, "w"),
+        (new.address, "w"),
+        (SYSTEM, ""),
+    ]
+    step = instructions.veto(AT, PAYER, CommitteeEpoch(7), TREASURY)
+    assert (step.data, roles(step)) == (
+        b"\x0b",
+        [(PAYER, "s"), (AT.config.address, "w"), (previous, "w"), (new.address, "w"), (TREASURY, "w")],
+    )
+    with pytest.raises(EncodeError, match="brings no committee"):
+        instructions.rotate(AT, PAYER, samples.plain_message(), TREASURY)
+    with pytest.raises(EncodeError, match="epoch 2"):
+        instructions.rotate(AT, PAYER, samples.rotation_post(epoch=1), TREASURY)
+    with pytest.raises(EncodeError, match="first committee"):
+        instructions.veto(AT, PAYER, CommitteeEpoch(1), TREASURY)
+
+
 def test_instructions__register_model_and_peer__match_the_specification() -> None:
     model = ModelAccount(samples.MODEL, 30, 1, 13, 26, 1 << 40, 5_000, active=True)
     step, pda = instructions.register_model(AT, PAYER, model), AT.model(samples.MODEL)

@@ -4,6 +4,7 @@ A probe program, built from the same sources and never deployed, runs the progra
 """
 
 import json
+import struct
 from functools import cache
 from pathlib import Path
 
@@ -22,12 +23,13 @@ from solders.transaction_metadata import FailedTransactionMetadata, TransactionM
 from contracts.solana.build import build_probe
 from contracts.solana.errors import SOURCE, TOKENS_SOURCE, describe, program_errors
 from oracle.protocol import constants as c
+from oracle.protocol.hashing import message_digest
 from tests.support.schnorr import ORDER, SchnorrKey, verify
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 MESSAGES = json.loads((VECTORS / "messages.json").read_text())
 SIGNATURES = json.loads((VECTORS / "frost_signatures.json").read_text())
-BODY, BATCH, SIGNATURE, PRODUCT = range(4)
+BODY, BATCH, SIGNATURE, PRODUCT, ROTATION, NOTICE = range(6)
 PROGRAM = Pubkey.new_unique()
 
 
@@ -80,6 +82,20 @@ def test_solana_program_vectors__result_with_an_unpadded_evm_account__refused(fi
     bent = bytearray(body)
     bent[c.BODY_SIZE + field] = 1
     assert probe(BODY, bytes(bent)) == "InvalidAddressPadding"
+
+
+@pytest.mark.parametrize("vector", MESSAGES["rotations"], ids=lambda vector: vector["name"])
+def test_solana_program_vectors__rotation__has_the_same_fields(vector: dict[str, str]) -> None:
+    numbers = struct.pack("<QQQB", *(vector[name] for name in ("epoch", "overlap", "threshold", "group_key_parity")))
+    rest = raw(vector["group_key_x"]) + raw(vector["proof_of_possession"]) + raw(vector["operators"])
+    for body in (vector["post"], *vector["messages"]):
+        assert probe(ROTATION, raw(body)) == numbers + rest
+
+
+@pytest.mark.parametrize("vector", MESSAGES["non_deliveries"], ids=lambda vector: vector["name"])
+def test_solana_program_vectors__non_delivery__tells_of_the_same_message(vector: dict[str, str]) -> None:
+    message = raw(vector["message"])
+    assert probe(NOTICE, raw(vector["notice"])) == message_digest(message) + message[c.BODY_SIZE :]
 
 
 @pytest.mark.parametrize("batch", MESSAGES["batches"], ids=lambda batch: str(len(batch["digests"])))

@@ -26,6 +26,8 @@ fn dispatch(invocation: *const runtime.Invocation) Error!void {
         1 => try batchValue(&arguments),
         2 => try signature(&arguments),
         3 => try product(&arguments),
+        4 => try rotationFields(arguments.bytes),
+        5 => try noticeFields(arguments.bytes),
         else => return error.InvalidInstruction,
     }
 }
@@ -72,4 +74,27 @@ fn product(arguments: *runtime.Reader) Error!void {
     var bytes: [32]u8 = undefined;
     sibyl.scalar.toBytes(&result, &bytes);
     runtime.setReturnData(&bytes);
+}
+
+/// A whole rotation; returns epoch, overlap, threshold (u64 each, little-endian), parity, x, proof of possession and operators, as read.
+fn rotationFields(bytes: []const u8) Error!void {
+    const rotation = try sibyl.message.parseRotation(try sibyl.message.parseBody(bytes));
+    var out: [24 + 1 + 32 + 65 + 256]u8 = undefined;
+    const numbers = [3]u64{ rotation.epoch(), rotation.overlap(), rotation.threshold() };
+    for (numbers, 0..) |number, i| @as(*align(1) u64, @ptrCast(out[8 * i ..][0..8])).* = number;
+    out[24] = rotation.groupKeyParity();
+    out[25..57].* = rotation.groupKeyX().*;
+    out[57..122].* = rotation.proofOfPossession().*;
+    const operators = rotation.operators();
+    @memcpy(out[122..][0..operators.len], operators);
+    runtime.setReturnData(out[0 .. 122 + operators.len]);
+}
+
+/// A whole non-delivery; returns the digest and the payload that it tells of.
+fn noticeFields(bytes: []const u8) Error!void {
+    const notice = try sibyl.message.parseNonDelivery(try sibyl.message.parseBody(bytes));
+    var out: [32 + 512]u8 = undefined;
+    out[0..32].* = notice.digest().*;
+    @memcpy(out[32..][0..notice.payload().len], notice.payload());
+    runtime.setReturnData(out[0 .. 32 + notice.payload().len]);
 }
