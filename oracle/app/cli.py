@@ -111,6 +111,19 @@ def node_run(
     _run(serve(settings))
 
 
+@node_app.command("check")
+def node_check(
+    config: Annotated[Path, typer.Option(help="The node's configuration.")] = Path("node.toml"),
+) -> None:
+    """Look at everything that a node needs before it is started, and say how to mend what is missing."""
+    from oracle.app.preflight import check, show
+    from oracle.config import load_config
+
+    _quiet_logs()
+    if not show(_run(check(load_config(config))), console):
+        raise typer.Exit(1)
+
+
 @app.command()
 def relay(
     config: Annotated[Path, typer.Option(help="The relayer's configuration.")] = Path("relay.toml"),
