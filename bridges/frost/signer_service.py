@@ -14,6 +14,7 @@ import hashlib
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,7 +61,7 @@ class SignerService:
     ) -> None:
         self._share, self._rules, self._ledger, self._rate = share, rules, ledger, rate
         self._limits, self._clock = limits, clock
-        self._signer = Signer(share, _itself, limits=limits, clock=clock)
+        self._signer = Signer(share, _batch_itself, limits=limits, clock=clock)
         # Oldest first: (coordinator, session id) -> what the session signs.
         self._held: OrderedDict[tuple[int, bytes], _Held] = OrderedDict()
         self._held_messages = 0
@@ -88,6 +89,7 @@ class SignerService:
             batch = self._approved(bodies)
             self._ledger.check(batch.entries)
             request = CommitRequest(session_id, batch.signing_hash)
+            _batch_in_hand.set(batch.signing_hash)
             reply = await self._signer.answer_commit(coordinator, request.to_bytes())
             self._hold(coordinator, session_id, batch)
             self.counts["commitments"] += 1
@@ -107,6 +109,7 @@ class SignerService:
             except BaseException:
                 self._signer.forget(coordinator, asked.session_id)
                 raise
+            _batch_in_hand.set(held.batch.signing_hash)
             reply = await self._signer.answer_share(coordinator, request)
             if asked.following is not None:
                 self._hold(coordinator, asked.following, held.batch)
@@ -154,6 +157,7 @@ class SignerService:
 
     def _hold(self, coordinator: int, session_id: bytes, batch: Batch) -> None:
         horizon = self._clock() - self._limits.nonce_seconds
+        self._let_go(coordinator, session_id)
         self._held[coordinator, session_id] = _Held(batch, self._clock())
         self._held_messages += len(batch.entries)
         while self._held_messages > MAX_HELD or next(iter(self._held.values())).born <= horizon:
@@ -179,6 +183,16 @@ class SignerService:
             raise
 
 
-async def _itself(context: bytes) -> bytes:
-    """`authorise` of the signer inside: its contexts are made above, and are the approved signing hashes themselves."""
+_batch_in_hand: ContextVar[bytes] = ContextVar("_batch_in_hand")
+"""The signing hash of the batch that the present request was approved and recorded for."""
+
+
+async def _batch_itself(context: bytes) -> bytes:
+    """`authorise` of the signer inside, whose contexts are signing hashes.
+
+    While a share waited for the disk, its session's nonces may have been evicted and its id taken for another batch: what was recorded
+    and what would be signed must be the same.
+    """
+    if context != _batch_in_hand.get():
+        raise NotAuthorised("This session belongs to another batch than the one that was recorded; commit again.")
     return context

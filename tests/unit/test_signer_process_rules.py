@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from bridges.frost import signing
 from bridges.frost.coordinator import SESSION_ID_BYTES, ShareReply, ShareRequest
-from bridges.frost.errors import Busy, KeystoreError, NonceSpent
+from bridges.frost.errors import Busy, KeystoreError, NonceSpent, NotAuthorised
 from bridges.frost.group import Identifier
 from bridges.frost.keygen import KeyShare, deal
 from bridges.frost.rates import TokenBucket
@@ -36,7 +36,8 @@ from bridges.frost.signing import NonceCommitment
 from oracle.errors import ConfigError
 from oracle.protocol.hashing import batch_signing_hash
 from oracle.protocol.message import Message
-from oracle.protocol.types import Chain, Endpoint, Kind, Sequence, UnixSeconds, evm_account
+from oracle.protocol.types import Chain, Endpoint, Kind, UnixSeconds, evm_account
+from oracle.protocol.types import Sequence as MessageSequence
 from tests.support.samples import EVM, SOLANA, evm_request, plain_message, seeded
 from tests.support.signers import signer_document
 
@@ -373,6 +374,55 @@ async def test_ledger__asked_for_one_share_twice_at_once__gives_one(tmp_path: Pa
         assert all(isinstance(reply, NonceSpent) for reply in replies[1:])
 
 
+async def test_ledger__session_id_taken_for_another_body_while_the_first_waits_for_the_disk__no_second_body_is_signed(
+    tmp_path: Path,
+) -> None:
+    """A node that was taken over chooses session ids and coordinators, and can evict nonces by asking for more of them."""
+    with bench(tmp_path, limits=SignerLimits(pending_per_peer=1)) as made:
+        session = os.urandom(16)
+
+        async def commit(payload: bytes, *, session: bytes) -> NonceCommitment:
+            return (await made.service.commit(Identifier(2), session, [message(1, payload).to_bytes()])).commitment
+
+        first = await commit(b"true", session=session)
+        at_disk, go_on, record = asyncio.Event(), asyncio.Event(), made.ledger.record
+
+        async def slow(recorded: Sequence[Entry]) -> int:
+            at_disk.set()
+            await go_on.wait()
+            return await record(recorded)
+
+        made.ledger.record = slow  # type: ignore[method-assign]
+        asked = asyncio.ensure_future(made.share(session, first))
+        await at_disk.wait()
+        await commit(b"another", session=os.urandom(16))  # evicts the nonces that the share waits with
+        second = await commit(b"false", session=session)
+        go_on.set()
+        with pytest.raises(NotAuthorised, match="another batch than the one that was recorded"):
+            await asked
+        with pytest.raises((Conflict, NonceSpent)):
+            await made.share(session, second)
+        assert made.ledger.check(entries(1, b"true")) == []
+
+
+async def test_ledger__other_body_for_a_session_that_waits__with_the_commitment_of_the_new_nonces__is_not_signed_either(
+    tmp_path: Path,
+) -> None:
+    """As above, and the request for the share lists the commitment that the other body's nonces will have."""
+    with bench(tmp_path, limits=SignerLimits(pending_per_peer=1)) as made:
+        session = os.urandom(16)
+        true, false = ([message(1, payload).to_bytes()] for payload in (b"true", b"false"))
+        await made.service.commit(Identifier(2), session, true)
+        held = made.service._held[2, session]
+        made.service.forget(Identifier(2), [session])
+        second = (await made.service.commit(Identifier(2), session, false)).commitment
+        made.service._held[2, session] = held  # what the race leaves behind: the one batch recorded, the other's nonces
+        with pytest.raises(NotAuthorised, match="another batch"):
+            await made.share(session, second)
+        with pytest.raises(NonceSpent):
+            await made.share(session, second)
+
+
 async def test_ledger__two_bodies_asked_for_at_once__one_share(tmp_path: Path) -> None:
     with bench(tmp_path) as made:
         first = await made.commit(message(1, b"true"))
@@ -514,5 +564,5 @@ def test_config__gateway__is_written_as_it_is_read(where: Endpoint) -> None:
 def test_entry__place__is_kind_origin_destination_sequence() -> None:
     one = Entry.of(message(7), message(7).to_bytes())
     assert len(one.place) == 1 + 66 + 66 + 8
-    assert one.place[-8:] == Sequence(7).to_bytes(8)
+    assert one.place[-8:] == MessageSequence(7).to_bytes(8)
     assert one.digest == message(7).digest
