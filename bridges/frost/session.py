@@ -79,13 +79,17 @@ class CoordinatorLimits:
 
 @dataclass(slots=True)
 class CoordinatorCounts:
-    """What a coordinator has seen since it started. `malicious` broke the protocol, `passed_over` fell silent or refused late."""
+    """What a coordinator has seen since it started, by member where it names one."""
 
     signatures: int = 0
     failures: int = 0
     sessions: int = 0
     malicious: Counter[int] = field(default_factory=Counter)
+    """Broke the protocol."""
     passed_over: Counter[int] = field(default_factory=Counter)
+    """Refused, or did not answer in time, after it had committed."""
+    overtaken: Counter[int] = field(default_factory=Counter)
+    """Had not answered in a session when a later one without it was done."""
 
 
 @dataclass(slots=True)
@@ -207,15 +211,29 @@ class _Signing:
                     task.cancel()
         signature = self._roast.signature
         if signature is not None:
-            winner = next(session for session in self._roast.sessions if session.package.r == signature.r)
-            _log.info(
-                "frost_signed",
-                signers=winner.package.signers,
-                session=winner.number,
-                sessions=len(self._roast.sessions),
-                message=self._message.hex(),
-            )
+            self._tell_of(signature)
         return signature
+
+    def _tell_of(self, signature: GroupSignature) -> None:
+        sessions = self._roast.sessions
+        winner = next(session for session in sessions if session.package.r == signature.r)
+        overtaken = sorted(
+            {
+                who
+                for session in sessions[: winner.number]
+                for who in session.missing
+                if self._roast.standing(who) is Standing.SIGNING
+            }
+        )
+        self._owner.counts.overtaken.update(overtaken)
+        _log.info(
+            "frost_signed",
+            signers=winner.package.signers,
+            session=winner.number,
+            sessions=len(sessions),
+            overtaken=overtaken,
+            message=self._message.hex(),
+        )
 
     # ---- when
 
@@ -345,6 +363,6 @@ class _Signing:
 
 def _may_be_honest(refusal: ProtocolError | NotAuthorised) -> bool:
     """A signer that commits and then says no may have seen a reorg or restarted: it is left out, and not blamed."""
-    return isinstance(refusal, NotAuthorised) or (
-        isinstance(refusal, PeerRefused) and refusal.peer_code in _HONEST_CODES
-    )
+    if isinstance(refusal, PeerRefused):
+        return refusal.peer_code in _HONEST_CODES
+    return isinstance(refusal, (NotAuthorised, NonceSpent, Busy))

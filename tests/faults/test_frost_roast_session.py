@@ -146,7 +146,9 @@ async def test_sign__silent_after_commitment__is_not_waited_for() -> None:
     with capture_logs() as logs:
         assert four.holds(await asyncio.wait_for(coordinator.sign(CONTEXT), 30))
     (signed,) = [entry for entry in logs if entry["event"] == "frost_signed"]
-    assert (signed["session"], signed["signers"]) == (1, (1, 3, 4))
+    assert (signed["session"], signed["signers"], signed["overtaken"]) == (1, (1, 3, 4), [2])
+    assert coordinator.counts.overtaken == {2: 1}
+    assert not coordinator.counts.passed_over  # it may still have answered
     # Those that answered had sent their next commitment along: nobody was asked for one again.
     assert four.wires[3].calls == 3
 
@@ -196,6 +198,7 @@ async def test_sign__late_share__completes_the_session_that_was_given_up_on() ->
         assert four.holds(await asyncio.wait_for(four.coordinator().sign(CONTEXT), 30))
     (signed,) = [entry for entry in logs if entry["event"] == "frost_signed"]
     assert (signed["session"], signed["sessions"], signed["signers"]) == (0, 2, (1, 2, 3))
+    assert signed["overtaken"] == []  # 4 was only just asked
 
 
 @pytest.mark.parametrize("silent_members", [(), (7,), (6, 7)])
@@ -333,6 +336,23 @@ async def test_sign__restarted_between_the_rounds__is_passed_over() -> None:
     assert four.holds(await asyncio.wait_for(coordinator.sign(CONTEXT), 30))
     assert coordinator.counts.passed_over == {2: 1}
     assert not coordinator.counts.malicious
+
+
+async def test_sign__own_signer_restarted_between_the_rounds__is_not_called_a_culprit() -> None:
+    """As when the signer is a process of its own: its nonces are gone, and it says so."""
+    four = Committee(4, 3)
+    honest = four.signers[1].answer_share
+
+    async def restarted(peer: int, body: bytes) -> bytes:
+        four.signers[1].close()
+        return await honest(peer, body)
+
+    four.signers[1].answer_share = restarted  # type: ignore[method-assign,assignment]  # what stands for the other process
+    coordinator = four.coordinator()
+    with capture_logs() as logs:
+        assert four.holds(await asyncio.wait_for(coordinator.sign(CONTEXT), 30))
+    (entry,) = [entry for entry in logs if entry["event"] == "frost_signer_excluded"]
+    assert (entry["signer"], entry["culprit"], entry["malicious"]) == (1, False, False)
 
 
 async def test_sign__silent_after_commitment_and_no_quorum_left__is_named_in_the_error() -> None:
