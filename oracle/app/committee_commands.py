@@ -192,6 +192,16 @@ def _add_registration(app: typer.Typer, console: Console) -> None:
 
         _quiet_run(run_propose(console, key, load_config(config)))
 
+    @app.command("renew")
+    def committee_renew(config: NodeToml = Path("node.toml")) -> None:
+        """Make this member's next certificate; the running node tells its peers and changes over by itself."""
+        from oracle.app.certificates import run_renew
+        from oracle.app.daemon import pinned
+        from oracle.config import load_config
+
+        settings = load_config(config)
+        run_renew(console, settings, {member.identifier: pinned(member.certificate) for member in settings.members})
+
     @app.command("status")
     def committee_status(config: NodeToml = Path("node.toml")) -> None:
         """Show the committee's epochs on every chain of the configuration, by final states."""

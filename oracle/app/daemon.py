@@ -27,6 +27,7 @@ from bridges.frost.transport import PeerCertificate, PeerClient, PeerNetwork, Pe
 from circuits.catalogue import open_model
 from circuits.prover import LocalProver, ProverLimits
 from oracle.app.branches import SolanaSizes, branch_depths
+from oracle.app.certificates import kept_certificates
 from oracle.app.chains import ChainPorts, evm_ports, solana_ports
 from oracle.app.committee import FrostCommittee, signed_bodies
 from oracle.app.epoch_views import epoch_views
@@ -230,6 +231,8 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
         )
         node = Node(_member(config, ports), journal, ports, Metrics())
         server = await stack.enter_async_context(_peer_server(config, identity))
+        certificates = {member.identifier: pinned(member.certificate) for member in config.members}
+        await stack.enter_async_context(kept_certificates(config, certificates, server, clients))
         committee.register(server)
         server.route(TOPIC_PROOF, node.duties.take_proof)
         server.route(TOPIC_ATTESTATION, node.duties.take_attestation)
