@@ -22,7 +22,7 @@ from bridges.solana.client import Commitment, SolanaClient
 from bridges.solana.clock import ClusterClock
 from bridges.solana.instructions import Envelope, HomeRequest
 from bridges.solana.layout import AccountData, ConfigAccount, InboxAccount, ProgramAddresses, ReplayAccount
-from bridges.solana.tokens_redeemer import OVER_LIMIT, Fees, TokenLookup, TokenRedeemer
+from bridges.solana.tokens_redeemer import OVER_LIMIT, FeePolicy, TokenLookup, TokenRedeemer
 from bridges.solana.transactions import TOO_LARGE, SendPolicy, Sent, TransactionSender
 from oracle.errors import Rejected, Transient
 from oracle.ports import DeliveryState, GroupAttestation, Receipt, Submission
@@ -49,7 +49,7 @@ class SolanaSubmitter:
         policy: SendPolicy | None = None,
         *,
         tokens_program: Account | None = None,
-        fees: Fees = Fees.IF_ACCOUNT_EXISTS,
+        fees: FeePolicy | None = None,
     ) -> None:
         self._client = client
         self._addresses = ProgramAddresses(Pubkey(program))

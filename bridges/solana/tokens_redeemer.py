@@ -5,7 +5,7 @@ Guarantees: what it builds is for the one message given; whether it is due is de
 confirmed commitment and remembers only what never changes (which token an EVM bridge speaks for). It sends nothing.
 """
 
-from enum import Enum
+from dataclasses import dataclass
 from typing import Final
 
 from solders.instruction import Instruction
@@ -102,14 +102,16 @@ class TokenLookup:
         )
 
 
-class Fees(Enum):
-    """When a relayer takes the fee that a transfer offers."""
+@dataclass(frozen=True, slots=True)
+class FeePolicy:
+    """Whether a relayer takes the fees that transfers offer: where it has a token account already, and where it wants one.
 
-    NEVER = "never"
-    """The recipient gets all."""
-    IF_ACCOUNT_EXISTS = "if its token account exists"
-    ALWAYS = "always"
-    """Create the relayer's token account first, where there is none (rent of about 0.002 SOL, once for each token)."""
+    `create_for` names mints of this chain for which the relayer's token account is created when a fee is offered (rent of about 0.002 SOL, once for
+    each). Anybody can register a worthless token and offer fees in it, so accounts are never created for a mint that is not named.
+    """
+
+    take: bool = True
+    create_for: frozenset[Pubkey] = frozenset()
 
 
 class TokenRedeemer:
@@ -118,8 +120,8 @@ class TokenRedeemer:
     `fees`: whether the payer takes the fees that transfers offer.
     """
 
-    def __init__(self, lookup: TokenLookup, payer: Pubkey, fees: Fees = Fees.IF_ACCOUNT_EXISTS) -> None:
-        self._lookup, self._payer, self._fees = lookup, payer, fees
+    def __init__(self, lookup: TokenLookup, payer: Pubkey, fees: FeePolicy | None = None) -> None:
+        self._lookup, self._payer, self._fees = lookup, payer, fees or FeePolicy()
 
     def concerns(self, message: Message) -> bool:
         """Whether the message, or the word that one was not delivered, is for the bridge authority."""
@@ -153,21 +155,23 @@ class TokenRedeemer:
     async def fee_account_instruction(self, message: Message) -> Instruction | None:
         """Creates the account that the fee of this transfer would go to; None when there is no fee to take, or an account already.
 
-        For `Fees.ALWAYS`: to be sent before the message is delivered.
+        For mints that the policy names; to be sent before the message is delivered.
         """
-        if self._fees is not Fees.ALWAYS or message.kind is not Kind.MESSAGE:
+        if not self._fees.create_for or message.kind is not Kind.MESSAGE:
             return None
         try:
             transfer = self._transfer(message)
         except DecodeError:
             return None
         token = await self._lookup.by_evm_bridge(message.sender)
-        if token is None or not self._takes_fee(transfer) or not await self._absent(token, self._payer):
+        if token is None or token.mint not in self._fees.create_for or not self._takes_fee(transfer):
+            return None
+        if not await self._absent(token, self._payer):
             return None
         return ti.create_associated(self._payer, self._payer, token.mint, token.token_program)
 
     def _takes_fee(self, transfer: TokenTransfer) -> bool:
-        return transfer.fee > 0 and self._fees is not Fees.NEVER and transfer.recipient != bytes(self._payer)
+        return transfer.fee > 0 and self._fees.take and transfer.recipient != bytes(self._payer)
 
     async def _fee_account(self, token: TokenAccount, transfer: TokenTransfer) -> Pubkey | None:
         if not self._takes_fee(transfer):

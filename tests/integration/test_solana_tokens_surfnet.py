@@ -14,7 +14,7 @@ from bridges.solana.submitter import SolanaSubmitter
 from bridges.solana.tokens import SolanaTokens
 from bridges.solana.tokens_layout import NATIVE_MINT, TOKEN, TokenKind
 from bridges.solana.tokens_ledger import SolanaTokenLedger
-from bridges.solana.tokens_redeemer import Fees
+from bridges.solana.tokens_redeemer import FeePolicy
 from contracts.solana.build import build_programs
 from contracts.solana.deploy import deploy_program
 from oracle.errors import ConfigError, Rejected, Transient
@@ -217,13 +217,15 @@ async def test_solana_tokens__relayer__takes_the_fee_as_it_was_told_to(net: Sola
     assert token is not None
     relayer = net.authority.pubkey()
     expected = 0
-    # Without a token account it takes nothing, unless it is told to create one; then it has one.
+    # Without a token account it takes nothing, unless it is told to create one for this very mint; then it has one.
     for fees, taken in (
-        (Fees.IF_ACCOUNT_EXISTS, 0),
-        (Fees.ALWAYS, 7),
-        (Fees.IF_ACCOUNT_EXISTS, 7),
-        (Fees.ALWAYS, 7),
-        (Fees.NEVER, 0),
+        (None, 0),
+        (FeePolicy(create_for=frozenset({NATIVE_MINT})), 0),
+        (FeePolicy(take=False, create_for=frozenset({token.mint})), 0),
+        (FeePolicy(create_for=frozenset({token.mint})), 7),
+        (FeePolicy(create_for=frozenset({token.mint})), 7),
+        (None, 7),
+        (FeePolicy(take=False), 0),
     ):
         node = SolanaSubmitter(
             net.client, net.program, net.authority, tokens_program=Account(bytes(tokens.at.tokens.program)), fees=fees
