@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from circuits.halo2 import Key, accepts, examine
+from circuits.halo2 import Key, RejectedProof, accepts, examine
 from circuits.halo2.constraints import quotient
 from circuits.halo2.curve import G1, P, R, inverse, multiply
+from circuits.halo2.packed import PACKED_LENGTH, pack, unpack
 from circuits.halo2.prepared import HINT_NAMES, MONTGOMERY, hints, prepare
 from tests.support import halo2_mutations as mutate
 from tests.support.halo2 import Case, changed
-from tests.support.halo2_program import STAGES, Probe, lenient_hints
+from tests.support.halo2_program import STAGES, Probe, honest_hints, lenient_hints
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors" / "halo2.json").read_text())[
     "vectors"
@@ -253,3 +254,63 @@ def test_key__truncated_or_extended__refused() -> None:
     content, given = prepare(key), hints(key, case.proof, case.instances)
     for other in (b"", content[:8], content[:-1], content[:-144], content + bytes(144)):
         assert probe().verify(other, case.proof, case.instances, given=given).refused == "form"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_packed__honest_proof__same_values_and_verdict(name: str) -> None:
+    key, case = honest(name)
+    short = pack(case.proof)
+    assert len(short) == PACKED_LENGTH == 1440
+    given = hints(key, case.proof, case.instances)
+    ran, whole = (probe().verify(key, form, case.instances, given=given) for form in (short, case.proof))
+    assert ran.refused is None
+    assert ran.reply == whole.reply
+    assert sum(ran.units.values()) < GOAL
+
+
+def test_packed__bit_of_each_y_turned__other_point_and_refused() -> None:
+    key, case = honest("tiny")
+    short = pack(case.proof)
+    for at in [*range(0, 32 * 14, 32), PACKED_LENGTH - 64, PACKED_LENGTH - 32]:
+        turned = short[:at] + bytes([short[at] ^ 0x80]) + short[at + 1 :]
+        proof = unpack(turned)
+        assert proof != case.proof
+        given = hints(key, proof, case.instances)
+        assert probe().verify(key, turned, case.instances, given=given).refused == "paired"
+
+
+@pytest.mark.parametrize("word", [0, 1 << 254, 1 << 255, 3 << 254, P, P + 1, 2**256 - 1, 4, 1 << 254 | 1])
+def test_packed__x_of_no_point_or_flags__refused(word: int) -> None:
+    # 4³ + 3 is no square; the second highest bit means infinity to the syscall.
+    key, case = honest("tiny")
+    short = pack(case.proof)
+    for at in (0, 32 * 13, PACKED_LENGTH - 32):
+        spoilt = short[:at] + word.to_bytes(32, "big") + short[at + 32 :]
+        with pytest.raises(RejectedProof):
+            unpack(spoilt)
+        ran = probe().verify(key, spoilt, case.instances, given=hints(key, case.proof, case.instances))
+        assert ran.refused in ("form", "read")
+
+
+def test_packed__each_flipped_byte__refused() -> None:
+    key, case = honest("tiny")
+    short = pack(case.proof)
+    draw = random.Random("packed")
+    for at in draw.sample(range(len(short)), 200):
+        spoilt = short[:at] + bytes([short[at] ^ 1 << draw.randrange(8)]) + short[at + 1 :]
+        try:
+            given = honest_hints(key, unpack(spoilt), case.instances)
+        except RejectedProof:
+            given = hints(key, case.proof, case.instances)
+        assert probe().verify(key, spoilt, case.instances, given=given).refused is not None, at
+
+
+def test_pack__wrong_length_or_point__refused() -> None:
+    _, case = honest("tiny")
+    for proof in (case.proof[:-1], case.proof + b"\0", bytes(64) + case.proof[64:]):
+        with pytest.raises(RejectedProof):
+            pack(proof)
+    for short in (b"", bytes(1439), bytes(1441)):
+        with pytest.raises(RejectedProof):
+            unpack(short)
+    assert unpack(pack(case.proof)) == case.proof

@@ -16,6 +16,7 @@ from solders.transaction import Transaction
 from solders.transaction_metadata import FailedTransactionMetadata, TransactionMetadata
 
 from circuits.halo2 import Key, RejectedProof
+from circuits.halo2.packed import PACKED_LENGTH
 from circuits.halo2.prepared import HINTS_LENGTH, hints, hints_of, prepare
 from circuits.halo2.transcript import EVALUATION_NAMES, POINT_NAMES, PROOF_LENGTH, Proof, draw
 from contracts.solana.verifier.build import build_verifier_probe
@@ -79,7 +80,7 @@ class Probe:
         given: bytes | None = None,
         stages: int = len(STAGES),
     ) -> Ran:
-        """Run the first stages, with honest hints unless others are given."""
+        """Run the first stages on a proof, packed or not, with honest hints unless others are given (a packed one needs them given)."""
         if given is None:
             given = honest_hints(key, proof, instances) if isinstance(key, Key) else bytes(HINTS_LENGTH)
         content = key if isinstance(key, bytes) else prepared(key)
@@ -89,7 +90,8 @@ class Probe:
         done = self.send(bytes([stages]), self.accounts)
         logs = done.logs() if isinstance(done, TransactionMetadata) else done.meta().logs()
         left = _remaining(logs)
-        units = dict(zip(STAGES, (a - b - LOG_UNITS for a, b in pairwise(left)), strict=False))
+        names = ("unpack", *STAGES) if len(proof) == PACKED_LENGTH else STAGES
+        units = dict(zip(names, (a - b - LOG_UNITS for a, b in pairwise(left)), strict=False))
         if isinstance(done, TransactionMetadata):
             return Ran(units, bytes(done.return_data().data).ljust(18 * 32, b"\0"), None)
         code = getattr(getattr(done.err(), "err", None), "code", None)

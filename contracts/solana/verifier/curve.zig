@@ -11,6 +11,7 @@ pub const Point = [64]u8;
 const ADD = 0;
 const MULTIPLY = 2;
 const PAIRING = 3;
+const DECOMPRESS = 1;
 
 fn bytesOf(comptime values: []const comptime_int) [32 * values.len]u8 {
     comptime {
@@ -45,6 +46,11 @@ pub noinline fn isProper(point: *const Point) bool {
     const x = field.wordsOf(point[0..32]);
     const y = field.wordsOf(point[32..64]);
     return field.isBelow(&x, P) and field.isBelow(&y, P) and !isInfinity(point);
+}
+
+/// The point with this x; the highest bit says whether y is the larger of the two. False where the syscall finds none.
+pub inline fn decompress(point: *Point, from: *const [32]u8) bool {
+    return syscalls.sol_alt_bn128_compression(DECOMPRESS, from, from.len, point) == 0;
 }
 
 /// A running sum, in the place from which the syscalls read it.

@@ -12,5 +12,6 @@ pub const Slice = extern struct {
 
 pub extern fn sol_keccak256(pieces: [*]const Slice, count: u64, result: *[32]u8) u64;
 pub extern fn sol_alt_bn128_group_op(operation: u64, input: [*]const u8, length: u64, result: [*]u8) u64;
+pub extern fn sol_alt_bn128_compression(operation: u64, input: [*]const u8, length: u64, result: [*]u8) u64;
 pub extern fn sol_set_return_data(data: [*]const u8, length: u64) void;
 pub extern fn sol_log_compute_units_() void;

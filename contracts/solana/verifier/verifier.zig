@@ -94,6 +94,11 @@ pub const Workspace = extern struct {
     }
 };
 
+comptime {
+    // The heap that every program has holds a workspace and a proof.
+    if (@sizeOf(Workspace) + PROOF_LENGTH > 32 * 1024) @compileError("the workspace is too large");
+}
+
 /// Whether the proof holds.
 pub fn verify(ws: *Workspace, claim: *const Claim) bool {
     if (!read(ws, claim)) return false;
@@ -374,14 +379,16 @@ pub fn ranges(ws: *Workspace) void {
     field.add(&input, &ws.a_0_twice, &RAISE);
     field.add(&start, &ws.beta, &MINUS_ONE_1);
     e.multiplyAdd(&input, ws.eval(.f_3), &input, &start);
-    range(ws, &input, ws.eval(.f_1), ws.eval(.phi_0), ws.eval(.phi_0_next), ws.eval(.m_0));
+    range(ws, &input, ws.eval(.f_1), ws.eval(.phi_0));
     // f·a + β.
     e.multiplyAdd(&input, ws.eval(.f_4), &ws.a_0_twice, &ws.beta);
-    range(ws, &input, ws.eval(.f_2), ws.eval(.phi_1), ws.eval(.phi_1_next), ws.eval(.m_1));
+    range(ws, &input, ws.eval(.f_2), ws.eval(.phi_1));
 }
 
-noinline fn range(ws: *Workspace, input: *const Fr, column: *const Fr, phi: *const Fr, next: *const Fr, multiplicity: *const Fr) void {
+/// `sums` are φ, φ(ωx) and the multiplicity, which stand side by side in a proof.
+noinline fn range(ws: *Workspace, input: *const Fr, column: *const Fr, sums: *const Fr) void {
     const e = &ws.engine;
+    const phi, const next, const multiplicity = .{ &of(sums)[0], &of(sums)[1], &of(sums)[2] };
     fold(ws, ws.hint(.l_0), phi);
     fold(ws, ws.hint(.l_last), phi);
     var table: Fr = undefined;
@@ -393,6 +400,16 @@ noinline fn range(ws: *Workspace, input: *const Fr, column: *const Fr, phi: *con
     field.add(&table, column, ws.raw(.beta));
     field.subtract(&change, &change, &table, 2);
     fold(ws, &ws.active, &change);
+}
+
+fn of(first: *const Fr) *const [3]Fr {
+    return @ptrCast(first);
+}
+
+comptime {
+    for (.{ .{ Eval.phi_0, Eval.phi_0_next, Eval.m_0 }, .{ Eval.phi_1, Eval.phi_1_next, Eval.m_1 } }) |names| {
+        for (names, 0..) |name, i| if (@backingInt(name) != @backingInt(names[0]) + i) @compileError("the range sums are not side by side");
+    }
 }
 
 /// The scalars of the opening.
