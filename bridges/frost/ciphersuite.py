@@ -34,18 +34,17 @@ def expand_message_xmd(parts: Iterable[bytes | bytearray | memoryview], dst: byt
     hasher.update(length.to_bytes(2, "big") + b"\x00" + dst_prime)
     b0 = hasher.digest()
     # Fixed-size buffers throughout: a bytearray that grows leaves copies behind.
-    out, previous, mixed = bytearray(length), bytearray(_DIGEST), bytearray(_DIGEST)
+    out, mixed = bytearray(length), bytearray(b0)
     for index in range(blocks):
-        for position in range(_DIGEST):
-            mixed[position] = b0[position] ^ previous[position]
         block_hash = hashlib.sha256(mixed)
         block_hash.update(bytes([index + 1]) + dst_prime)
         digest = block_hash.digest()
-        previous[:] = digest
+        for position in range(_DIGEST if index + 1 < blocks else 0):
+            mixed[position] = b0[position] ^ digest[position]
         start = index * _DIGEST
         out[start : start + _DIGEST] = memoryview(digest)[: length - start]
         wipe_fresh_bytes(digest)
-    mixed[:] = previous[:] = bytes(_DIGEST)
+    mixed[:] = bytes(_DIGEST)
     wipe_fresh_bytes(b0)
     return out
 
