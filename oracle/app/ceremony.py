@@ -8,7 +8,8 @@ Does not carry committee files between operators, and does not register keys on 
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ from bridges.frost.dkg_talk import Sign
 from bridges.frost.errors import KeystoreError
 from bridges.frost.group import Identifier
 from bridges.frost.keygen import KeyShare, PublicKeyPackage
+from bridges.frost.sealing import Passphrase, PassphraseSource
 from bridges.frost.transport import (
     CERTIFICATE_FILE,
     KEY_FILE,
@@ -55,6 +57,7 @@ _LIMITS = TransportLimits(max_body=8_388_608)
 """The evidence against a wrong certificate quotes everybody: a few megabytes among 255 members."""
 
 R = TypeVar("R", bound=Result)
+NO_PASSPHRASE = PassphraseSource(None, None)
 
 
 # ---- init
@@ -178,6 +181,18 @@ class KeygenPaths:
     identity: Path
     output: Path
     public: Path
+    passphrase: PassphraseSource = NO_PASSPHRASE
+    """What the new share is encrypted under; without one it is written plain."""
+
+    @contextmanager
+    def secret(self) -> Iterator[Passphrase | None]:
+        """The passphrase, wiped afterwards. Raises KeystoreError."""
+        passphrase = self.passphrase.read()
+        try:
+            yield passphrase
+        finally:
+            if passphrase is not None:
+                passphrase.wipe()
 
     @property
     def uncertified(self) -> Path:
@@ -185,7 +200,9 @@ class KeygenPaths:
         return self.output.with_name(self.output.name + ".uncertified")
 
     def require_free(self) -> None:
-        """Raises ConfigError if a key is there already, or cannot be put there."""
+        """Raises ConfigError if a key is there already, or cannot be put there, KeystoreError for a passphrase that cannot be read."""
+        with self.secret():
+            pass
         for path in (self.output, self.public):
             if path.exists() or path.is_symlink():
                 raise ConfigError(
@@ -207,7 +224,8 @@ class FileCustody(Generic[R]):
     def keep(self, share: KeyShare) -> None:
         """A file left from an earlier ceremony goes: with all members here again, that one ended without a key."""
         self._paths.uncertified.unlink(missing_ok=True)
-        keystore.save(self._paths.uncertified, share)
+        with self._paths.secret() as passphrase:
+            keystore.save(self._paths.uncertified, share, passphrase)
 
     def settle(self, result: R) -> None:
         """The public file first: with it, even a crash before the next line can be finished."""
@@ -359,6 +377,9 @@ def show_key(console: Console, public: PublicKeyPackage, digest: bytes, paths: K
     ):
         console.print(f"{label + ':':12}{value}", markup=False, highlight=False, soft_wrap=True)
     console.print("Read the transcript to the other operators: the key is good only if all see the same.")
+    if paths.passphrase == NO_PASSPHRASE:
+        line = f"The share is not encrypted; a node takes it so on a devnet alone: sibyl committee passphrase --share {paths.output}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 # ---- finish
@@ -369,7 +390,8 @@ def run_finish(console: Console, paths: KeygenPaths, who: int, others: Path) -> 
     if paths.output.exists():
         raise ConfigError(f"{paths.output} exists already; there is nothing to finish.")
     roster = load_committee(paths.committee).roster()
-    share = keystore.load(paths.uncertified, devnet=False, allow_plain=True)
+    with paths.secret() as passphrase:
+        share = keystore.load(paths.uncertified, devnet=False, allow_plain=True, passphrase=passphrase)
     file = load_key_file(others, roster)
     if file.public != share.public:
         raise ConfigError(f"{others} does not show that all members certified this key: it is of another key.")

@@ -4,12 +4,15 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from oracle.app.logs import configure_logs
+
+if TYPE_CHECKING:
+    from bridges.frost.sealing import PassphraseSource
 
 Identity = Annotated[Path, typer.Option(help="Directory of this member's certificate and key.")]
 Number = Annotated[int, typer.Option(min=1, max=1000, help="This member's number.")]
@@ -23,6 +26,18 @@ Output = Annotated[Path, typer.Option(help="Where this member's key share is wri
 Finish = Annotated[
     Path | None, typer.Option(help="Finish an interrupted ceremony by the public file of a member that finished.")
 ]
+
+PassphraseFile = Annotated[Path | None, typer.Option(help="File whose line encrypts the new share (mode 0600).")]
+PassphraseEnv = Annotated[str | None, typer.Option(help="Or an environment variable that holds it.")]
+
+
+def _source(file: Path | None, environment: str | None) -> "PassphraseSource":
+    from bridges.frost.sealing import PassphraseSource
+    from oracle.errors import ConfigError
+
+    if file is not None and environment is not None:
+        raise ConfigError("Give a passphrase by file or by environment variable, not by both.")
+    return PassphraseSource(file, environment)
 
 
 def add_commands(app: typer.Typer, console: Console) -> None:
@@ -86,12 +101,14 @@ def _add_keygen(app: typer.Typer, console: Console) -> None:
         wait: Wait = 900.0,
         step: Step = 60.0,
         finish: Finish = None,
+        passphrase_file: PassphraseFile = None,
+        passphrase_env: PassphraseEnv = None,
     ) -> None:
         """Make the committee's key together with all other members, so that nobody ever holds it whole."""
         from bridges.frost.dkg_session import CeremonyLimits
         from oracle.app.ceremony import KeygenPaths, address, run_finish, run_keygen
 
-        paths = KeygenPaths(committee, identity, output, public)
+        paths = KeygenPaths(committee, identity, output, public, _source(passphrase_file, passphrase_env))
         if finish is not None:
             run_finish(console, paths, identifier, finish)
             return
@@ -109,8 +126,8 @@ def _add_reshare(app: typer.Typer, console: Console) -> None:
         old_committee: Annotated[Path, typer.Option(help="The old committee's file.")] = Path("committee.toml"),
         old_key: Annotated[Path, typer.Option(help="Its public key file.")] = Path("committee-key.json"),
         share: Annotated[Path | None, typer.Option(help="This member's share of the key, if it deals.")] = None,
-        passphrase_file: Annotated[Path | None, typer.Option(help="Passphrase of that share.")] = None,
-        passphrase_env: Annotated[str | None, typer.Option(help="Environment variable with it.")] = None,
+        old_passphrase_file: Annotated[Path | None, typer.Option(help="Passphrase of that share.")] = None,
+        old_passphrase_env: Annotated[str | None, typer.Option(help="Environment variable with it.")] = None,
         without: Annotated[
             list[int] | None,
             typer.Option(help="An old member that cannot deal; the same for every operator; may be repeated."),
@@ -120,19 +137,20 @@ def _add_reshare(app: typer.Typer, console: Console) -> None:
         wait: Wait = 900.0,
         step: Step = 60.0,
         finish: Finish = None,
+        passphrase_file: PassphraseFile = None,
+        passphrase_env: PassphraseEnv = None,
     ) -> None:
         """Hand the key on to other members. The key stays, so old shares stay good: distrust takes `sibyl committee rotate`."""
         from bridges.frost.dkg_session import CeremonyLimits
-        from bridges.frost.sealing import PassphraseSource
         from oracle.app.ceremony import KeygenPaths, address, run_finish
         from oracle.app.resharing import OldSide, run_reshare
 
-        paths = KeygenPaths(committee, identity, output, public)
+        paths = KeygenPaths(committee, identity, output, public, _source(passphrase_file, passphrase_env))
         if finish is not None:
             run_finish(console, paths, identifier, finish)
             return
         old = OldSide(
-            old_committee, old_key, share, PassphraseSource(passphrase_file, passphrase_env), tuple(without or ())
+            old_committee, old_key, share, _source(old_passphrase_file, old_passphrase_env), tuple(without or ())
         )
         limits = CeremonyLimits(wait_seconds=wait, step_seconds=step)
         _quiet_run(run_reshare(console, paths, old, identifier, address(listen), limits))
@@ -151,13 +169,15 @@ def _add_rotate(app: typer.Typer, console: Console) -> None:
         wait: Wait = 900.0,
         step: Step = 60.0,
         finish: Finish = None,
+        passphrase_file: PassphraseFile = None,
+        passphrase_env: PassphraseEnv = None,
     ) -> None:
         """Make the key of the next epoch with the members of a new committee file: how a distrusted member is removed."""
         from bridges.frost.dkg_session import CeremonyLimits
         from oracle.app.ceremony import KeygenPaths, address, run_finish
         from oracle.app.rotation_commands import run_rotate
 
-        paths = KeygenPaths(committee, identity, output, public)
+        paths = KeygenPaths(committee, identity, output, public, _source(passphrase_file, passphrase_env))
         if finish is not None:
             run_finish(console, paths, identifier, finish)
             return

@@ -20,13 +20,11 @@ from bridges.frost.reshare import Resharer, ReshareResult
 from bridges.frost.reshare_checks import Resharing, reshare_rules
 from bridges.frost.sealing import PassphraseSource
 from bridges.frost.transport import PeerClient
-from oracle.app.ceremony import FileCustody, KeygenPaths, Place, show_committee, show_key
+from oracle.app.ceremony import NO_PASSPHRASE, FileCustody, KeygenPaths, Place, show_committee, show_key
 from oracle.app.committee_file import CommitteeFile, MemberEntry, load_committee
 from oracle.app.key_file import KeyFile, load_key_file
 from oracle.errors import ConfigError
 from oracle.protocol.errors import ProtocolError
-
-_NO_PASSPHRASE = PassphraseSource(None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class OldSide:
     committee: Path
     key: Path
     share: Path | None = None
-    passphrase: PassphraseSource = _NO_PASSPHRASE
+    passphrase: PassphraseSource = NO_PASSPHRASE
     without: tuple[int, ...] = ()
     """Old members that do not deal."""
 

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from bridges.frost.dkg import DkgResult, Participant
 from bridges.frost.dkg_messages import DkgError
 from bridges.frost.dkg_session import CeremonyLimits, identity_signer
 from bridges.frost.keygen import KeyShare
+from bridges.frost.sealing import Passphrase, PassphraseSource
 from bridges.frost.signing import COMMIT_RANDOMNESS_BYTES, aggregate, commit, prepare, sign, verify
 from bridges.frost.transport import TransportIdentity
 from oracle.app.ceremony import KeygenPaths, Wishes, run_finish, run_init
@@ -55,6 +57,7 @@ class World:
         self.committee, self.new = old[0], root / "new.toml"
         self._init(1, self.new, entries, without)
         self._make_key()
+        self.special: dict[int, tuple[OldSide, KeygenPaths]] = {}
 
     def _init(self, who: int, file: Path, merge: tuple[Path, ...], without: tuple[int, ...] = ()) -> None:
         home = self.root / str(who)
@@ -90,11 +93,12 @@ class World:
         self, who: int, out: dict[int, str], limits: CeremonyLimits = LIMITS, without: tuple[int, ...] = ()
     ) -> None:
         text = io.StringIO()
+        old_side, paths = self.special.get(who, (self.old_side(who, without), self.paths(who)))
         try:
             await run_reshare(
                 Console(file=text, width=400),
-                self.paths(who),
-                self.old_side(who, without),
+                paths,
+                old_side,
                 who,
                 ("127.0.0.1", self.ports[who]),
                 limits,
@@ -131,6 +135,27 @@ async def test_reshare__one_member_replaced__new_members_sign_and_all_see_one_tr
     assert (file.revision, file.epoch, file.operators) == (1, 1, bytes([1, 2, 3, 5]))
     again = OldSide(world.new, tmp_path / "5" / "key-2.json")
     assert Handover.of(again, world.new).resharing.revision == 2
+
+
+async def test_reshare__shares_under_passphrases__are_opened_and_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, out = World(tmp_path), {}
+    keystore.change_passphrase(tmp_path / "1" / "share.json", None, Passphrase(b"the old one of member 1"))
+    monkeypatch.setenv("OLD", "the old one of member 1")
+    monkeypatch.setenv("NEW", "the new one of member 1")
+    old_side, paths = world.old_side(1), world.paths(1)
+    world.special[1] = (
+        replace(old_side, passphrase=PassphraseSource(None, "OLD")),
+        replace(paths, passphrase=PassphraseSource(None, "NEW")),
+    )
+    await asyncio.gather(*(world.reshare(who, out) for who in (1, 2, 3, 5)))
+    assert keystore.is_sealed(paths.output)
+    assert not paths.uncertified.exists()
+    assert "not encrypted" in out[2]
+    assert "not encrypted" not in out[1]
+    opened = keystore.load(paths.output, devnet=False, passphrase=Passphrase(b"the new one of member 1"))
+    assert signs([opened, world.new_share(2), world.new_share(5)])
 
 
 async def test_reshare__member_that_leaves_deals__it_ends_without_a_share(tmp_path: Path) -> None:
