@@ -17,6 +17,7 @@ import pytest_asyncio
 from solders.keypair import Keypair
 
 from bridges.evm.abi import account_of, interface
+from bridges.evm.governance import Timelock, act
 from bridges.evm.points import split_signature
 from bridges.evm.sender import Call
 from bridges.solana.deploy import SolanaGovernance
@@ -248,8 +249,9 @@ async def test_evm_requests__model_that_no_node_holds__signed_refusals_everywher
 async def _register_unheld_model(world: World) -> None:
     contracts, model = world.devnet.evm_contracts, world.user.model
     shape = (3, 1, 7, 7, 1 << 20, model.proof_length, 1000, bytes(32), True)
-    data = interface("ModelRegistry").encode("register", (UNHELD_MODEL, str(contracts.verifiers[0]), *shape))
-    await world.evm_sender(DEPLOYER).send(Call(contracts.registry, data))
+    timelock = Timelock(world.evm_sender(DEPLOYER), world.devnet.evm_timelock)
+    entry = (UNHELD_MODEL, str(contracts.verifiers[0]), *shape)
+    await timelock.carry_out([act("ModelRegistry", contracts.registry, "register", entry)])
 
 
 async def test_solana_request__input_over_the_nodes_bound__signed_refusals_everywhere_and_the_whole_fee_is_back(

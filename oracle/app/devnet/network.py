@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from eth_typing import ChecksumAddress
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
@@ -22,6 +23,7 @@ from bridges.evm.deploy import (
     deploy,
     deploy_tokens,
 )
+from bridges.evm.governance import Governance, hand_over
 from bridges.evm.requester import EvmRequester
 from bridges.evm.sender import Sender
 from bridges.solana.client import SolanaClient
@@ -53,7 +55,7 @@ from oracle.protocol.types import Account, Chain, CommitteeEpoch, Endpoint, evm_
 
 Progress = Callable[[str], None]
 
-DEPLOYER, FIRST_NODE, USER, STRANGER = 0, 1, 7, 8
+DEPLOYER, FIRST_NODE, USER, STRANGER, GUARDIAN = 0, 1, 7, 8, 9
 """Places in the list of funded EVM accounts."""
 
 PRICE_WEI = 10**15
@@ -105,6 +107,8 @@ class Devnet:
     evm: AnvilChain
     evm_contracts: EvmDeployment
     evm_tokens: TokenDeployment
+    evm_timelock: ChecksumAddress
+    """Owner of the EVM contracts; the deployer's account proposes."""
     solana: SurfnetChain
     solana_programs: SolanaDeployment
     nodes: tuple[NodeProcess, ...]
@@ -196,15 +200,15 @@ async def running_devnet(
             _deploy_solana(solana, keys, progress),
         )
         await _introduce(evm, contracts, solana, programs, committee, model, progress)
-        tokens = await _link_tokens(evm, contracts, solana, programs)
+        tokens, timelock = await _link_tokens(evm, contracts, solana, programs)
         for node, share, key in zip(nodes, committee.shares, node_keys, strict=True):
             write_member(node.directory, share, evm.accounts[FIRST_NODE + node.identifier - 1].private_key, key)
-        settings = _settings(evm, contracts, solana, programs, committee, model, options.prove_takeover)
+        settings = _settings(evm, contracts, solana, programs, committee, model, tokens.factory, options.prove_takeover)
         write_configs(nodes, settings)
         write_relay_config(directory / "relay", nodes, settings, (evm.accounts[STRANGER].private_key, stranger))
         progress(f"starting {len(nodes)} nodes")
         await stack.enter_async_context(running_nodes(nodes))
-        yield Devnet(directory, model, committee, evm, contracts, tokens, solana, programs, tuple(nodes))
+        yield Devnet(directory, model, committee, evm, contracts, tokens, timelock, solana, programs, tuple(nodes))
 
 
 def _settings(
@@ -214,6 +218,7 @@ def _settings(
     programs: SolanaDeployment,
     committee: DevnetCommittee,
     model: ModelArtifacts,
+    token_factory: str,
     prove_takeover: float,
 ) -> NodeSettings:
     return NodeSettings(
@@ -223,6 +228,7 @@ def _settings(
         chain_id=evm.chain_id,
         gateway=contracts.gateway,
         hub=contracts.hub,
+        token_factory=token_factory,
         start_block=contracts.block,
         solana_rpc=solana.rpc_url,
         genesis_hash=solana.genesis_hash,
@@ -323,8 +329,8 @@ async def _introduce(
 
 async def _link_tokens(
     evm: AnvilChain, contracts: EvmDeployment, solana: SurfnetChain, programs: SolanaDeployment
-) -> TokenDeployment:
-    """The two ends of the token bridge, each knowing the other (TOKENS.md §1)."""
+) -> tuple[TokenDeployment, ChecksumAddress]:
+    """The two ends of the token bridge, each knowing the other (TOKENS.md §1); then everything on the EVM chain goes to a timelock."""
     program, tokens_program = Account(bytes(programs.program)), Account(bytes(programs.tokens_program))
     async with (
         EvmClient(evm.rpc_url, evm.chain_id) as evm_client,
@@ -337,8 +343,14 @@ async def _link_tokens(
         link = Link(
             contracts.endpoint, _account(deployed.factory), deployed.native_bridge_hash, deployed.wrapped_bridge_hash
         )
-        await bridge.initialise(link, Settings(solana.payer.pubkey(), QUEUE_SECONDS, GOVERNANCE_SECONDS))
-        return deployed
+        governance = Governance(
+            (sender.address,), evm.accounts[GUARDIAN].address, (sender.address,), delay=GOVERNANCE_SECONDS
+        )
+        timelock, _ = await asyncio.gather(
+            hand_over(sender, contracts, governance, deployed),
+            bridge.initialise(link, Settings(solana.payer.pubkey(), QUEUE_SECONDS, GOVERNANCE_SECONDS)),
+        )
+        return deployed, timelock
 
 
 def _account(address: str) -> Account:
