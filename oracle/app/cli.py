@@ -102,13 +102,13 @@ def devnet_up(
 def node_run(
     config: Annotated[Path, typer.Option(help="The node's configuration.")] = Path("node.toml"),
 ) -> None:
-    """Run one member of a committee until SIGINT or SIGTERM. Logs go to standard error."""
+    """Run one member of a committee until SIGINT or SIGTERM; SIGHUP reads the configuration again. Logs go to standard error."""
     from oracle.app.daemon import serve
     from oracle.config import load_config
 
     settings = load_config(config)
     configure_logs(json_lines=settings.log_json)
-    _run(serve(settings))
+    _run(serve(settings, lambda: load_config(config)))
 
 
 @node_app.command("check")

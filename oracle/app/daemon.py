@@ -6,10 +6,11 @@ another member or committee, a journal of another node, key files that others ca
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -262,22 +263,48 @@ def _member(config: NodeConfig, ports: Ports) -> Member:
     return Member(config.identifier, members, frozenset(ports.submitters), takeover)
 
 
-async def serve(config: NodeConfig) -> None:
-    """Run the node until SIGINT or SIGTERM; then stop reading, let nothing new begin, and close."""
+async def serve(config: NodeConfig, reload: Callable[[], NodeConfig] | None = None) -> None:
+    """Run the node until SIGINT or SIGTERM; then stop reading, let nothing new begin, and close.
+
+    On SIGHUP it reads its configuration by `reload` and begins anew with it, in the same process and on the same journal, for a moment
+    without serving. A configuration that cannot be read changes nothing.
+    """
     forbid_core_dumps()
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    loop, stop, again = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with built_node(config) as node, periodic_work(node):
-        log.info("node ready", member=config.identifier, devnet=config.devnet, quorum=config.committee.quorum)
-        running = asyncio.ensure_future(node.run())
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if not running.done():
-            log.info("node stopping")
-            running.cancel()
+    if reload is not None:
+        loop.add_signal_handler(signal.SIGHUP, again.set)
+    while not stop.is_set():
+        async with built_node(config) as node, periodic_work(node):
+            log.info("node ready", member=config.identifier, devnet=config.devnet, quorum=config.committee.quorum)
+            running = asyncio.ensure_future(node.run())
+            following = await _next_configuration(running, stop, again, reload)
+            if not running.done():
+                log.info("node stopping")
+                running.cancel()
+            try:
+                await running
+            except asyncio.CancelledError:
+                log.info("node stopped", open=sum(1 for _ in node.pipeline.open_works()))
+        if following is None:
+            return
+        config = following
+
+
+async def _next_configuration(
+    running: asyncio.Future[None], stop: asyncio.Event, again: asyncio.Event, reload: Callable[[], NodeConfig] | None
+) -> NodeConfig | None:
+    """Wait until the node has to end. What it begins anew with, if it does."""
+    while True:
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(event.wait()) for event in (stop, again)]
+        await asyncio.wait([running, *waits], return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        if running.done() or stop.is_set() or reload is None:
+            return None
+        again.clear()
         try:
-            await running
-        except asyncio.CancelledError:
-            log.info("node stopped", open=sum(1 for _ in node.pipeline.open_works()))
+            return reload()
+        except ConfigError as error:
+            log.error("configuration not reloaded", error=str(error))
