@@ -18,10 +18,12 @@ from bridges.evm.abi import account_of
 from bridges.evm.account import EvmAccount
 from bridges.evm.sender import Call, Sender
 from oracle.app.asking import EVM, SOLANA, DevnetUser, open_user
+from oracle.app.burst import transfer_burst
 from oracle.app.devnet.network import DevnetOptions, running_devnet
 from oracle.app.figures import Figure, figure, figures_table, write_figures
+from oracle.app.scale import frost_figures
 from oracle.app.setup import run_setup
-from oracle.app.tokens import ETHER, open_tokens
+from oracle.app.tokens import ETHER, SOL, open_tokens
 from oracle.app.toolchain import Toolchain
 from oracle.errors import ConfigError, SibylError, Transient
 from oracle.protocol.hashing import keccak256
@@ -32,6 +34,7 @@ COMMAND = "make bench"
 FRESH_COMMAND = "sibyl bench --fresh-clone"
 DEMO_SECONDS, CLONE_SECONDS, DELIVERY_SECONDS = 300.0, 1800.0, 60.0
 MESSAGES = 3
+BURST = 500
 SIGNATURE_TEST = "test_verify__gas__within_the_bound"
 SIGNATURE_LOG = "gas of the signature check: "
 RECEIVE_MESSAGE = keccak256(b"receiveMessage(bytes32,bytes,bytes)")[:4]
@@ -50,10 +53,18 @@ async def run_bench(console: Console, output: Path, fresh_clone: bool) -> None:
         figures += await _messages(user)
         console.print("[dim]·[/] sending tokens", highlight=False)
         figures += await _tokens(user)
+    console.print(f"[dim]·[/] sending {BURST} transfers each way at once, through a fresh devnet", highlight=False)
+    async with running_devnet(toolchain, DevnetOptions()) as devnet, open_user(devnet.file(), devnet.model) as user:
+        figures += await _burst(user, console)
+    console.print("[dim]·[/] making keys and signing with committees of 5 to 100", highlight=False)
+    scale = await frost_figures(lambda line: console.print(f"  [dim]{line}[/]", highlight=False))
+    figures += scale.figures
     figures.append(figure("EVM signature check, execution", await _signature_check(toolchain), COMMAND))
     figures.sort(key=lambda one: one.name)
     console.print()
     console.print(figures_table(figures))
+    console.print()
+    console.print(scale.table())
     write_figures(figures, output)
     console.print(f"\nWritten to {output}.", highlight=False)
 
@@ -153,6 +164,15 @@ async def _tokens(user: DevnetUser) -> list[Figure]:
         figure("EVM attested token delivery, existing account, whole transaction", max(costs[EVM][1:]), COMMAND),
         figure("Solana token delivery, existing account", max(costs[SOLANA][1:]), COMMAND),
     ]
+
+
+async def _burst(user: DevnetUser, console: Console) -> list[Figure]:
+    """Raises Transient when a transfer is lost or doubled: there is a rate only when every balance is exact."""
+    async with open_tokens(user) as tokens:
+        for name in (ETHER, SOL):
+            await tokens.follow(await tokens.register(name), lambda _: None)
+        burst = await transfer_burst(tokens, BURST, lambda line: console.print(f"  [dim]{line}[/]", highlight=False))
+    return [figure("Token transfers, 500 each way at once, every balance exact", burst.rate, COMMAND)]
 
 
 async def _delivery_cost(user: DevnetUser, digest: Digest) -> int:

@@ -33,7 +33,7 @@ from bridges.frost.keygen import KeyShare
 from bridges.frost.session import COMMIT_PATH, SHARE_PATH, CoordinatorLimits, Signer, SignerLimits, SigningCoordinator
 from bridges.frost.signing import verify
 from bridges.frost.transport import PeerClient, PeerServer, TransportIdentity
-from oracle.app.figures import Bound, Figure
+from oracle.app.figures import Bound, Figure, judged
 from oracle.errors import SibylError
 from oracle.node.gossip import decode_digests, encode_digests
 from oracle.protocol.hashing import batch_signing_hash, keccak256
@@ -148,9 +148,7 @@ async def frost_figures(tell: Tell = print, effort: Effort | None = None) -> Fro
 
 
 def _figure(name: str, value: float) -> Figure:
-    bound = BOUNDS[name]
-    met = value <= bound.goal if bound.better == "lower" else value >= bound.goal
-    return Figure(name, round(value, 3), bound.unit, bound.goal, bound.better, met, COMMAND)
+    return judged(name, value, BOUNDS[name], COMMAND)
 
 
 @contextmanager
