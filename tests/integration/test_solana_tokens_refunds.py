@@ -12,7 +12,7 @@ from bridges.solana import tokens_instructions as ti
 from bridges.solana.tokens_layout import TOKEN, QueuedAccount, TokenAccount
 from oracle.protocol import constants as c
 from oracle.protocol.message import Message, NonDelivery, non_delivery_message
-from oracle.protocol.types import Account, Sequence, UnixSeconds
+from oracle.protocol.types import Account, Chain, Sequence, UnixSeconds
 from tests.support import solana_program as sp
 from tests.support import solana_tokens as st
 from tests.support.solana_program import bent
@@ -199,6 +199,26 @@ def test_solana_tokens_refund_attack_wormhole__inbox_that_sibyl_did_not_write__r
     outbox = tokens.at.sibyl.outbox(message.sequence).address
     assert tokens.bench.refused(bent(step, account_3=outbox)) == "WrongAccountType"
     assert tokens.bench.refused(bent(step, account_5=other.at.program)) == "WrongAddress"
+
+
+def test_solana_tokens_refund_attack__notice_of_another_chain_or_sender__refused(
+    tokens: TokenBench, native: TokenAccount
+) -> None:
+    """Sibyl writes no such inbox account; the token program looks all the same."""
+    lapsed = tokens.notice(tokens.sent(native, AMOUNT))
+    step = tokens.refund(native, lapsed, create=False)
+    inbox = tokens.at.sibyl.inbox(lapsed.notice.digest).address
+    found = tokens.bench.account(inbox)
+    header = bytes(found.data)[: c.INBOX_ACCOUNT_SIZE]
+    for wrong in (
+        replace(lapsed.notice, origin=replace(lapsed.notice.origin, chain=Chain.solana(bytes([3] * 32)))),
+        replace(lapsed.notice, origin=sp.EVM, sender=sp.EVM.gateway),
+        replace(lapsed.notice, sender=Account(bytes(tokens.authority))),
+    ):
+        tokens.bench.put(inbox, header + wrong.to_bytes(), found.owner, found.lamports)
+        assert tokens.bench.refused(step) == "WrongOrigin"
+    tokens.bench.put(inbox, bytes(found.data), found.owner, found.lamports)
+    tokens.bench.accepted(step)
 
 
 def test_solana_tokens_refund_attack__message_of_a_user_that_looks_like_a_notice__refused(
