@@ -13,8 +13,19 @@ from oracle.app.figures import BOUNDS, Bound, figure, figures_table, write_figur
 GAS = "EVM signature check, execution"
 
 
-def test_bounds__all__have_a_unit_and_a_positive_goal() -> None:
-    assert all(bound.unit and bound.goal > 0 and bound.better in ("lower", "higher") for bound in BOUNDS.values())
+def test_bounds__all__have_a_unit_and_a_positive_goal_or_none() -> None:
+    for bound in BOUNDS.values():
+        assert bound.unit
+        assert bound.goal is None or bound.goal > 0
+        assert bound.better in ("lower", "higher")
+
+
+def test_figure__measured_without_a_goal__is_shown_without_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(figures.BOUNDS, "rate", Bound(None, "/s", "higher"))
+    told = StringIO()
+    Console(file=told, width=100).print(figures_table([figure("rate", 7, "")]))
+    assert "7 /s" in told.getvalue()
+    assert "met" not in told.getvalue()
 
 
 @pytest.mark.parametrize(("value", "met"), [(4_599.9, True), (4_600, True), (4_600.01, False)])
