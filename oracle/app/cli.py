@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from oracle.app import journal_commands
-from oracle.app.committee_commands import add_commands
+from oracle.app import committee_commands, journal_commands, keystore_commands
 from oracle.app.logs import configure_logs
 from oracle.errors import ConfigError, SibylError
 from oracle.protocol.errors import ProtocolError
@@ -192,7 +191,8 @@ def model_sample(
     console.print_json(json.dumps(rows[row].raw))
 
 
-add_commands(committee_app, console)
+committee_commands.add_commands(committee_app, console)
+keystore_commands.add_commands(committee_app, console)
 journal_commands.add_commands(journal_app, console)
 
 
