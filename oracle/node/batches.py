@@ -8,6 +8,8 @@ Rules:
 5. A batch that fails is not tried again as it was: its works may then have a quarter of that company, and in the end each goes alone. So a
    message that other members have not reached holds up those beside it for a few attempts, and nobody for ever. Works that failed alone
    come last, the one whose failure is longest ago first, and use half of the slots at most.
+6. After a failure half as many batches are signed at a time, and after each success one more: failures of an overloaded committee do not
+   breed further load.
 """
 
 from collections.abc import Iterable, Sequence
@@ -130,6 +132,7 @@ class Batching:
         self._under_way: dict[Digest, Batch] = {}
         self._batches = 0
         self._retries = 0
+        self._slots = self.limits.concurrent
         self._since: dict[Digest, float] = {}
         self._company: dict[Digest, int] = {}
         self._failed_alone: dict[Digest, float] = {}
@@ -155,7 +158,7 @@ class Batching:
         started = []
         for batch in chosen:
             retry = self._is_retry(batch)
-            if self._batches >= self.limits.concurrent or (retry and 2 * self._retries >= self.limits.concurrent):
+            if self._batches >= self._slots or (retry and 2 * self._retries >= self._slots):
                 continue
             self._batches += 1
             self._retries += retry
@@ -167,6 +170,7 @@ class Batching:
         """A batch of `begin` is over."""
         self._batches -= 1
         self._retries -= self._is_retry(batch)
+        self._slots = min(self.limits.concurrent, self._slots + 1) if signed else max(2, self._slots // 2)
         for work in batch:
             del self._under_way[work.work_id]
             for known in (self._since, self._failed_alone, self._company):

@@ -31,6 +31,7 @@ log = structlog.get_logger("sibyl.node")
 
 MAX_EARLY = 16_384
 """Digests whose signature came before this node had reached them."""
+LONGEST_PATIENCE = 15.0
 
 
 class BatchSigner:
@@ -45,6 +46,7 @@ class BatchSigner:
         # Work -> (monotonic time until which it rests, how often it failed alone).
         self._rests: dict[Digest, tuple[float, int]] = {}
         self._early: OrderedDict[Digest, GroupAttestation] = OrderedDict()
+        self._last_seconds = 0.0
 
     def start(self, group: asyncio.TaskGroup, due: Sequence[Sign]) -> None:
         """Begin to sign what is to be signed now of what is due, oldest first."""
@@ -85,10 +87,12 @@ class BatchSigner:
 
     async def _sign(self, batch: Batch) -> None:
         node, digests = self._node, digests_of(batch)
+        began = time.monotonic()
         try:
             # A batch that one of its messages holds up must not hold up the others for as long as signing may take.
-            async with asyncio.timeout(self._batching.limits.patience if len(batch) > 1 else None):
+            async with asyncio.timeout(self._patience() if len(batch) > 1 else None):
                 attestation = await node.ports.committee.sign(digests)
+            self._last_seconds = time.monotonic() - began
         except TimeoutError:
             raise SigningError(f"No signature over a batch of {len(batch)} came about in time.") from None
         except SigningError:
@@ -101,6 +105,11 @@ class BatchSigner:
             raise refusal
         node.metrics.signed(len(batch))
         await node.ports.peers.publish(TOPIC_ATTESTATION, encode_attestation(attestation), self._enough)
+
+    def _patience(self) -> float:
+        """For a batch of several works: more on a slow machine or network, where every signature takes long."""
+        least = self._batching.limits.patience
+        return min(max(least, 3 * self._last_seconds), max(least, LONGEST_PATIENCE))
 
     def _rest(self, batch: Batch, error: Exception) -> None:
         self._node.metrics.failed("sign", error)

@@ -147,6 +147,20 @@ def test_batching__too_many_at_a_time__wait() -> None:
     assert batching.begin(queue[3:], 11.0) == [(queue[3],)]
 
 
+def test_batching__failures__halve_what_is_signed_at_a_time_and_successes_restore_it() -> None:
+    batching = Batching(BatchLimits(size=1, concurrent=8))
+    queue = [work(number) for number in range(100)]
+    started = batching.begin(queue, 10.0)
+    assert len(started) == 8
+    for batch in started:
+        batching.ended(batch, 11.0, signed=False)
+    first = batching.begin(queue[8:], 12.0)
+    assert len(first) == 2
+    for batch in first:
+        batching.ended(batch, 13.0, signed=True)
+    assert len(batching.begin(queue[10:], 14.0)) == 4
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 150),
