@@ -1,4 +1,4 @@
-"""The published run of ZF's frost-secp256k1 with identifiers that need more than seven, and more than eight, bits."""
+"""ZF's frost-secp256k1: its published run with identifiers of more than seven and eight bits, and signatures that its code made."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bridges.frost.keygen import KeyShare, deal_secret
 
 VECTOR = json.loads((Path(__file__).parents[1] / "vectors" / "frost_zf_big_identifier.json").read_text())
 MESSAGE = bytes.fromhex(VECTOR["message"])
+SIGNED = json.loads((Path(__file__).parents[1] / "vectors" / "frost_zf_signatures.json").read_text())["runs"]
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +52,11 @@ def test_zf__randomness__gives_the_published_commitments_factors_shares_and_sign
         assert scalar_to_bytes(made[-1].z).hex() == entry["sig_share"]
         assert signing.verify_share(package, made[-1])
     assert signing.aggregate(package, made).to_bytes().hex() == VECTOR["signature"]
+
+
+@pytest.mark.parametrize("run", SIGNED, ids=range(len(SIGNED)))
+def test_zf__signature_that_its_code_made__verifies_here_and_over_nothing_else(run: dict[str, str]) -> None:
+    key, message, signature = (bytes.fromhex(run[name]) for name in ("group_public_key", "message", "signature"))
+    assert signing.verify_encoded(key, signature, message)
+    assert not signing.verify_encoded(key, signature, bytes(32))
+    assert not signing.verify_encoded(key, signature[:-1] + bytes([signature[-1] ^ 1]), message)
