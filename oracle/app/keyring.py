@@ -24,7 +24,7 @@ from oracle.protocol.types import Account, CommitteeEpoch, Digest, Endpoint
 log = structlog.get_logger("sibyl.keys")
 
 WATCH_SECONDS = 2.0
-READ_SECONDS = 10.0
+READ_SECONDS = 30.0
 STOP_SECONDS = 3.0
 LOOK_BACK = 4
 """Epochs before the newest one that are looked at."""
@@ -116,7 +116,7 @@ class EpochWatch:
                         break
                     taken.add(before.epoch)
         except (SibylError, ProtocolError, TimeoutError) as error:
-            log.warning("epochs not read", chain=str(where.chain), error=str(error))
+            log.warning("epochs not read", chain=str(where.chain), error=str(error) or type(error).__name__)
             return
         if self._taken.get(where) != frozenset(taken):
             log.info("epochs", chain=str(where.chain), taken=sorted(taken), newest=newest.epoch)

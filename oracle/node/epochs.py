@@ -1,7 +1,8 @@
 """Signatures and the committee epochs that destinations take: what to do when the two do not fit (PROTOCOL.md §3 "Rotation").
 
-A signature whose epoch no destination takes any more that still lacks a message is given up, and the work is signed again: nothing that was
-signed under the old key and came too late is stranded. Nothing is given up while it is not known what the destinations take.
+A signature whose epoch has ended wherever a message of the work still has to go is given up, and the work is signed again: nothing that was
+signed under the old key and came too late is stranded. What a node knows of the destinations may be old, so a signature of an epoch newer
+than those it knows of is kept and tried: the destination decides. Nothing is given up while it is not known what the destinations take.
 """
 
 from typing import TYPE_CHECKING
@@ -26,31 +27,36 @@ def epochs_taken(node: "Node", work: Work) -> list[frozenset[CommitteeEpoch]] | 
     return known if known and len(known) == len(waiting) else None
 
 
+def has_ended(node: "Node", work: Work, epoch: CommitteeEpoch) -> bool:
+    """Whether every destination that still lacks a message of the work takes newer epochs only."""
+    taken = epochs_taken(node, work)
+    return taken is not None and all(epoch < min(epochs) for epochs in taken)
+
+
 async def renounce(node: "Node", work: Work) -> None:
-    """Give the work's signature up if no destination that still lacks a message takes its epoch."""
-    attestation, taken = work.attestation, epochs_taken(node, work)
-    if attestation is None or taken is None or any(attestation.epoch in epochs for epochs in taken):
-        return
-    log.info("signature outdated", request=work.message.digest.hex()[:16], epoch=attestation.epoch)
-    await node.record(Outdated(work.message.digest, attestation.epoch, node.clock()))
+    """Give the work's signature up; it is signed again."""
+    if work.attestation is not None:
+        log.info("signature outdated", request=work.message.digest.hex()[:16], epoch=work.attestation.epoch)
+        await node.record(Outdated(work.message.digest, work.attestation.epoch, node.clock()))
 
 
 async def may_submit(node: "Node", work: Work, digest: Digest) -> bool:
-    """Whether the destination of this message takes the work's signature. If nobody does that still waits, it is given up."""
+    """Whether the destination of this message may take the work's signature. One that has ended everywhere is given up."""
     attestation = work.attestation
     if digest not in work.to_sign or attestation is None:
         return True
     taken = node.ports.accepted(work.deliverables[digest].destination)
-    if not taken or attestation.epoch in taken:
+    if not taken or attestation.epoch >= min(taken):
         return True
-    await renounce(node, work)
+    if has_ended(node, work, attestation.epoch):
+        await renounce(node, work)
     return False
 
 
 async def make_room(node: "Node", work: Work, attestation: GroupAttestation) -> None:
-    """Before a signature that came from a peer is kept. Raises NotAuthorised for one whose epoch has ended wherever it would go."""
-    taken = epochs_taken(node, work)
-    if taken is not None and all(attestation.epoch < min(epochs) for epochs in taken):
+    """Before a signature is kept: an older one gives way. Raises NotAuthorised for one whose epoch has ended wherever it would go."""
+    if has_ended(node, work, attestation.epoch):
         # Who sends an old signature again and again must not keep this node from asking for a new one.
         raise NotAuthorised(f"The signature is of epoch {attestation.epoch}, which has ended where it would go.")
-    await renounce(node, work)
+    if work.attestation is not None and work.attestation.epoch < attestation.epoch:
+        await renounce(node, work)
