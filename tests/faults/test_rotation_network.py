@@ -183,3 +183,25 @@ async def test_rotation__without_the_operators__is_never_signed(tmp_path: Path) 
         await asyncio.sleep(1.0)
         work = network.members[1].running.pipeline.work(again.digest)
         assert work is None or work.ready_at is None
+
+
+async def test_rotation__node_whose_view_is_old__takes_the_newer_signature_and_delivers_it(tmp_path: Path) -> None:
+    """One node cannot read the chains' epochs for a while: it neither renounces what is newer than it knows nor sticks to its own."""
+    async with RotatingNetwork(tmp_path) as network:
+        file, shares = made_key((1, 2, 3, 4), epoch=2, overlap=0)
+        network.known[2] = file.group_key
+        for who in (1, 2, 3, 4):
+            network.held[who].append(HeldKey(2, shares[who]))
+            await network.begin(who)
+        await network.until(lambda: all(w.accepted(EVM) and w.accepted(SOLANA) for w in network.watches.values()))
+        network.watches[1]._stop.set()  # from here on member 1 knows what it knew
+        network.solana.rotate(file.rotation(REMOTES), 1)
+        network.evm.rotate(file.rotation(()), 1)
+        await network.until(lambda: all(network.watches[i].accepted(SOLANA) == {2} for i in (2, 3, 4)))
+        assert network.watches[1].accepted(SOLANA) == {1}
+        posted = [network.evm.post(SOLANA, CONSUMER, SOLANA_CONSUMER, b"%d" % i) for i in range(8)]
+        await all_arrive(network, posted)
+        for message in posted:
+            work = network.members[1].running.pipeline.work(message.digest)
+            assert work is not None
+            assert work.attestation is None or work.attestation.epoch == 2 or message.digest in work.delivered
