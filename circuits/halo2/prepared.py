@@ -1,17 +1,17 @@
-"""What a program on a chain wants beside the proof: the key with everything derived that no proof changes, and the hints of one proof.
+"""What a program on a chain wants beside the proof: the key with everything derived that no proof changes, and the hint of one proof.
 
 A prepared key is the content of a verifying-key account (`contracts/solana/verifier/key.zig` has the same layout): `Key.to_bytes` under another tag,
 then field elements, each nine limbs of 29 bits in little-endian words of 64, of degree 1 (value·2^261 mod R) unless said otherwise.
 
-Hints are values that are dear to compute and cheap to check (inverses, Lagrange terms, the instance column's value). A wrong hint makes the verifier
-refuse; none can make it accept what it would refuse with the right ones.
+The hint is one inverse, dear to compute and cheap to check. A wrong hint makes the verifier refuse; none can make it accept what it would refuse with
+the right one.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
-from circuits.halo2.constraints import lagrange
 from circuits.halo2.curve import R, inverse
+from circuits.halo2.errors import RejectedProof
 from circuits.halo2.key import KEY_TAG, UNUSABLE, Key
 from circuits.halo2.opening import ROTATIONS
 from circuits.halo2.transcript import Challenges, check_instances, draw, parse_proof
@@ -20,9 +20,7 @@ PREPARED_TAG: Final = b"SIBYLP21"
 LIMBS: Final = 9
 LIMB_BITS: Final = 29
 MONTGOMERY: Final = 1 << (LIMBS * LIMB_BITS)
-HINT_NAMES: Final = ("l_last", "l_0", "l_blind", "vanishing", "instance", "x", "mu_last", "mu_prev", "mu_next")
-HINTS_LENGTH: Final = 32 * len(HINT_NAMES)
-"""288 bytes."""
+HINT_LENGTH: Final = 32
 
 
 def limbs(value: int, degree: int = 1) -> bytes:
@@ -36,7 +34,7 @@ def prepare(key: Key) -> bytes:
     """The content of the key's account."""
     w, last, n_inverse = key.omega, pow(key.omega, -UNUSABLE, R), inverse(key.rows)
     denominator, numerator = _blind(key)
-    elements = [w, inverse(w), last, -last * n_inverse, -n_inverse, *denominator, *numerator]
+    elements = [w, inverse(w), last, last * n_inverse, n_inverse, *denominator, *numerator]
     elements += [
         inverse(inverse(w) - 1),
         inverse((last - 1) * (last - w)),
@@ -48,20 +46,24 @@ def prepare(key: Key) -> bytes:
     return PREPARED_TAG + key.to_bytes()[len(KEY_TAG) :] + b"".join(limbs(value) for value in elements) + b"".join(rows)
 
 
-def hints(key: Key, proof: bytes, instances: Sequence[int]) -> bytes:
-    """The hints of a proof in the order of HINT_NAMES, big-endian words of degree 1. Raises RejectedProof as `examine` does."""
+def hint(key: Key, proof: bytes, instances: Sequence[int]) -> bytes:
+    """The hint of a proof, 32 big-endian bytes of degree 1. Raises RejectedProof as `examine` does."""
     check_instances(key, instances)
-    return hints_of(key, draw(key, parse_proof(proof), instances), instances)
+    return hint_of(key, draw(key, parse_proof(proof), instances))
 
 
-def hints_of(key: Key, c: Challenges, instances: Sequence[int]) -> bytes:
-    """The hints under known challenges."""
-    domain = lagrange(key, c.x, instances)
-    vanishing = inverse(domain.x_n - 1)
-    values = [domain.l_last * vanishing, domain.l_0 * vanishing, domain.l_blind * vanishing, vanishing, domain.instance]
-    values.append(inverse(c.x))
-    values += [inverse(c.mu - c.x * pow(key.omega, ROTATIONS[name], R)) for name in ("last", "prev", "next")]
-    return b"".join((value * MONTGOMERY % R).to_bytes(32, "big") for value in values)
+def hint_of(key: Key, c: Challenges) -> bytes:
+    """The hint under known challenges: one over the product of all that the verifier divides by."""
+    roots = [pow(key.omega, row, R) for row in range(-UNUSABLE, key.instance_count)]
+    points = [c.x * pow(key.omega, ROTATIONS[name], R) for name in ("last", "prev", "next")]
+    # Row 0 is that of l_0 and of the first instance: its factor stands twice.
+    divisors = [pow(c.x, key.rows, R) - 1, c.x, c.x - 1, *(c.x - root for root in roots), *(c.mu - p for p in points)]
+    product = 1
+    for divisor in divisors:
+        product = product * divisor % R
+    if product == 0:
+        raise RejectedProof("domain", "A challenge is a point of the domain or meets an opening point.")
+    return (MONTGOMERY * inverse(product) % R).to_bytes(32, "big")
 
 
 def _blind(key: Key) -> tuple[list[int], list[int]]:

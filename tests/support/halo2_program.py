@@ -17,11 +17,11 @@ from solders.transaction_metadata import FailedTransactionMetadata, TransactionM
 
 from circuits.halo2 import Key, RejectedProof
 from circuits.halo2.packed import PACKED_LENGTH
-from circuits.halo2.prepared import HINTS_LENGTH, hints, hints_of, prepare
+from circuits.halo2.prepared import HINT_LENGTH, hint, hint_of, prepare
 from circuits.halo2.transcript import EVALUATION_NAMES, POINT_NAMES, PROOF_LENGTH, Proof, draw
 from contracts.solana.verifier.build import build_verifier_probe
 
-STAGES = ("read", "draw", "domain", "instances", "gates", "copies", "ranges", "opening", "combine", "paired")
+STAGES = ("read", "draw", "domain", "instances", "invert", "gates", "copies", "ranges", "opening", "combine", "paired")
 LOG_UNITS = 100
 """What the runtime takes for one line of log."""
 REFUSED_AT = 32
@@ -80,9 +80,9 @@ class Probe:
         given: bytes | None = None,
         stages: int = len(STAGES),
     ) -> Ran:
-        """Run the first stages on a proof, packed or not, with honest hints unless others are given (a packed one needs them given)."""
+        """Run the first stages on a proof, packed or not, with the honest hint unless another is given (a packed one needs them given)."""
         if given is None:
-            given = honest_hints(key, proof, instances) if isinstance(key, Key) else bytes(HINTS_LENGTH)
+            given = honest_hint(key, proof, instances) if isinstance(key, Key) else bytes(HINT_LENGTH)
         content = key if isinstance(key, bytes) else prepared(key)
         words = b"".join(value.to_bytes(32, "big") for value in instances)
         for address, data in zip(self.accounts, (content, proof, given + words), strict=True):
@@ -99,7 +99,7 @@ class Probe:
         return Ran(units, b"", STAGES[code - REFUSED_AT] if code >= REFUSED_AT else "form")
 
     def accepts(self, key: Key, proof: bytes, instances: Sequence[int]) -> bool:
-        """Whether the whole verification holds, with the hints that an honest prover would give."""
+        """Whether the whole verification holds, with the hint that an honest prover would give."""
         return self.verify(key, proof, instances).refused is None
 
 
@@ -109,21 +109,21 @@ def prepared(key: Key) -> bytes:
     return prepare(key)
 
 
-def honest_hints(key: Key, proof: bytes, instances: Sequence[int]) -> bytes:
+def honest_hint(key: Key, proof: bytes, instances: Sequence[int]) -> bytes:
     """The proof's hints; zeros where there are none to compute."""
     try:
-        return hints(key, proof, instances)
+        return hint(key, proof, instances)
     except RejectedProof:
-        return bytes(HINTS_LENGTH)
+        return bytes(HINT_LENGTH)
 
 
-def lenient_hints(key: Key, proof: bytes, instances: Sequence[int]) -> bytes:
+def lenient_hint(key: Key, proof: bytes, instances: Sequence[int]) -> bytes:
     """Hints for the transcript of a proof whose points are none: what an attacker would compute."""
     words = [int.from_bytes(proof[at : at + 32], "big") for at in range(0, PROOF_LENGTH, 32)]
     coordinates = words[:28] + words[57:]
     points = dict(zip(POINT_NAMES, zip(coordinates[::2], coordinates[1::2], strict=True), strict=True))
     parsed = Proof(points, dict(zip(EVALUATION_NAMES, words[28:57], strict=True)))
-    return hints_of(key, draw(key, parsed, instances), instances)
+    return hint_of(key, draw(key, parsed, instances))
 
 
 def _remaining(logs: Sequence[str]) -> list[int]:

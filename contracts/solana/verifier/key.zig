@@ -35,9 +35,9 @@ pub const Key = extern struct {
     omega_inverse: Fr,
     /// ω^-6.
     omega_last: Fr,
-    /// -ω^-6/n.
+    /// ω^-6/n.
     last_numerator: Fr,
-    /// -1/n.
+    /// 1/n.
     first_numerator: Fr,
     /// Coefficients below the leading one of Π(X - ω^i), i from -5 to -1, lowest first.
     blind_denominator: [5]Fr,
@@ -55,7 +55,7 @@ pub const Key = extern struct {
         if (data.len < @sizeOf(Key)) return null;
         const key: *const Key = @ptrCast(data.ptr);
         if (!@import("std").mem.eql(u8, &key.tag, &TAG)) return null;
-        // A circuit without instances would leave the instance column's hint undetermined.
+        // The verifier's loops begin at the first instance and the second squaring.
         if (key.instance_count == 0 or key.instance_count > MAX_INSTANCES or key.k < MIN_K or key.k > MAX_K) return null;
         if (data.len != @sizeOf(Key) + @as(usize, key.instance_count) * @sizeOf(Row)) return null;
         return key;

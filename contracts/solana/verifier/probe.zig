@@ -43,14 +43,14 @@ comptime {
     @export(&entrypoint, .{ .name = "entrypoint" });
 }
 
-/// Runs so many of the stages on a prepared key, a proof, and hints with instances; logs the units after each; returns what they left.
+/// Runs so many of the stages on a prepared key, a proof, and a hint with instances; logs the units after each; returns what they left.
 fn verification(stages: u8, accounts: *const [3]Account) u64 {
     const key = keys.Key.of(accounts[0].data) orelse return 16;
     const rest = accounts[2].data;
     const ws = heap();
     const given = accounts[1].data;
     const compact = given.len == packed_form.LENGTH;
-    if ((given.len != verifier.PROOF_LENGTH and !compact) or rest.len < verifier.HINTS_LENGTH or rest.len % 32 != 0) return 17;
+    if ((given.len != verifier.PROOF_LENGTH and !compact) or rest.len < verifier.HINT_LENGTH or rest.len % 32 != 0) return 17;
     const words: [*]const [32]u8 = @ptrCast(rest.ptr);
     const unpacked: *[verifier.PROOF_LENGTH]u8 = @ptrFromInt(@intFromPtr(ws) + @sizeOf(verifier.Workspace));
     if (compact) {
@@ -60,14 +60,15 @@ fn verification(stages: u8, accounts: *const [3]Account) u64 {
     const claim = verifier.Claim{
         .key = key,
         .proof = if (compact) unpacked else given[0..verifier.PROOF_LENGTH],
-        .hints = rest[0..verifier.HINTS_LENGTH],
-        .instances = words[verifier.HINTS_LENGTH / 32 .. rest.len / 32],
+        .hint = rest[0..verifier.HINT_LENGTH],
+        .instances = words[verifier.HINT_LENGTH / 32 .. rest.len / 32],
     };
     syscalls.sol_log_compute_units_();
-    inline for (.{ verifier.read, verifier.draw, verifier.domain, verifier.instances, verifier.gates, verifier.copies, verifier.ranges, verifier.opening, verifier.combine, verifier.paired }, 0..) |stage, i| {
+    inline for (.{ verifier.read, verifier.draw, verifier.domain, verifier.instances, verifier.invert, verifier.gates, verifier.copies, verifier.ranges, verifier.opening, verifier.combine, verifier.paired }, 0..) |stage, i| {
         if (i < stages) {
-            const Result = @typeInfo(@TypeOf(stage)).@"fn".return_type.?;
-            if (Result == void) stage(ws) else if (!stage(ws, &claim)) return 32 + i;
+            const takes_claim = @TypeOf(stage) != fn (*verifier.Workspace) void;
+            const done = if (takes_claim) stage(ws, &claim) else stage(ws);
+            if (@TypeOf(done) == bool and !done) return 32 + i;
             syscalls.sol_log_compute_units_();
         }
     }

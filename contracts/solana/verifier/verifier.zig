@@ -1,6 +1,6 @@
 //! Checks a Halo2-KZG proof of the one-column family: the equations of VERIFIER.md, in the arrangement that costs least here.
 //!
-//! Guarantees: true only for what `circuits.halo2.verify` accepts under the same key, whatever the hints. Every word of the proof and of the instances
+//! Guarantees: true only for what `circuits.halo2.verify` accepts under the same key, whatever the hint. Every word of the proof and of the instances
 //! is canonical, every point is on the curve (each goes through the curve's syscall, which refuses canonical ones that are not) and none is infinity. The caller has checked that
 //! the key is the registered one. All memory is one `Workspace`; nothing is allocated.
 //!
@@ -17,7 +17,7 @@ const Fr = field.Fr;
 const constant = field.constant;
 
 pub const PROOF_LENGTH = 1952;
-pub const HINTS_LENGTH = 9 * 32;
+pub const HINT_LENGTH = 32;
 
 /// Offsets of the proof's points, in proof order.
 const POINTS = 14;
@@ -27,13 +27,16 @@ const EVALUATIONS = 29;
 pub const At = enum(u8) { a_0, a_1, a_2, m_0, m_1, z_0, z_1, phi_0, phi_1, random, h_0, h_1, h_2, h_3, w, w_prime };
 pub const Eval = enum(u8) { a_0, a_1, a_2, a_2_prev, f_0, f_1, f_2, f_3, f_4, f_5, f_6, f_7, random, sigma_0, sigma_1, sigma_2, sigma_3, sigma_4, z_0, z_0_next, z_0_last, z_1, z_1_next, phi_0, phi_0_next, m_0, phi_1, phi_1_next, m_1 };
 pub const Challenge = enum(u8) { theta, beta, gamma, y, x, zeta, nu, mu };
-pub const Hint = enum(u8) { l_last, l_0, l_blind, vanishing, instance, x, mu_last, mu_prev, mu_next };
+/// What is divided by: x^n - 1; x less the roots of the rows of l_last, l_0, l_blind, and of the instances; x; μ less three opening points.
+pub const Divisor = enum(u8) { vanishing, l_last, l_0, l_blind, instance, x, mu_last, mu_prev, mu_next };
+const DIVISORS = 9;
 
 pub const Claim = struct {
     key: *const keys.Key,
     proof: *const [PROOF_LENGTH]u8,
     instances: []const [32]u8,
-    hints: *const [HINTS_LENGTH]u8,
+    /// One over the product of all divisors, degree 1, canonical: whoever submits the proof computes it (`circuits.halo2.prepared.hint`).
+    hint: *const [HINT_LENGTH]u8,
 
     inline fn point(self: *const Claim, comptime which: At) *const keys.Point {
         const i: usize = @backingInt(which);
@@ -59,7 +62,16 @@ pub const Workspace = extern struct {
     nu: Fr,
     mu: Fr,
     x_n: Fr,
-    hints: [9]Fr,
+    divisors: [DIVISORS]Fr,
+    /// One over each divisor.
+    inverses: [DIVISORS]Fr,
+    hint: Fr,
+    /// Lagrange terms divided by x^n - 1.
+    l_last: Fr,
+    l_0: Fr,
+    l_blind: Fr,
+    /// The instance column at x.
+    instance: Fr,
     /// 1/(x^n - 1) minus the two Lagrange terms below it: the weight of what holds on usable rows.
     active: Fr,
     a_0: Fr,
@@ -74,9 +86,9 @@ pub const Workspace = extern struct {
     value_bytes: [32]u8,
     w_bytes: [32]u8,
     zeta_squared_bytes: [32]u8,
-    /// The instance column's running fraction.
-    numerator: Fr,
-    denominator: Fr,
+    /// Above the divisors of l_blind and of the instance column.
+    blind_numerator: Fr,
+    instance_numerator: Fr,
     group: curve.Sum,
     side: curve.Sum,
     pairing: [384]u8,
@@ -89,8 +101,12 @@ pub const Workspace = extern struct {
         return &self.plain[@backingInt(which)];
     }
 
-    inline fn hint(self: *Workspace, comptime which: Hint) *Fr {
-        return &self.hints[@backingInt(which)];
+    inline fn divisor(self: *Workspace, comptime which: Divisor) *Fr {
+        return &self.divisors[@backingInt(which)];
+    }
+
+    inline fn over(self: *Workspace, comptime which: Divisor) *Fr {
+        return &self.inverses[@backingInt(which)];
     }
 };
 
@@ -103,12 +119,13 @@ comptime {
 pub fn verify(ws: *Workspace, claim: *const Claim) bool {
     if (!read(ws, claim)) return false;
     if (!draw(ws, claim)) return false;
-    if (!domain(ws, claim)) return false;
-    if (!instances(ws, claim)) return false;
+    domain(ws, claim);
+    instances(ws, claim);
+    if (!invert(ws, claim)) return false;
     gates(ws);
     copies(ws);
     ranges(ws);
-    if (!opening(ws, claim)) return false;
+    opening(ws, claim);
     return combine(ws, claim) and paired(ws, claim);
 }
 
@@ -117,14 +134,12 @@ const MINUS_ONE_1: Fr = constant(-1, 1);
 const RAISE: Fr = constant(1, 2);
 const DELTA = 4131629893567559867359510883348571134090853742863529169391034518566172092834;
 
-/// Evaluations, hints and points in their canonical form.
+/// Evaluations, the hint and points in their canonical form.
 pub fn read(ws: *Workspace, claim: *const Claim) bool {
     for (&ws.evaluations, 0..) |*value, i| {
         if (!field.parse(value, claim.proof[64 * POINTS + 32 * i ..][0..32])) return false;
     }
-    for (&ws.hints, 0..) |*value, i| {
-        if (!field.parse(value, claim.hints[32 * i ..][0..32])) return false;
-    }
+    if (!field.parse(&ws.hint, claim.hint)) return false;
     inline for (comptime std.enums.values(At)) |name| {
         // Whether it is on the curve the syscalls check.
         if (!curve.isProper(claim.point(name))) return false;
@@ -168,41 +183,41 @@ inline fn hash(ws: *Workspace, comptime next: Challenge, pieces: []const syscall
     _ = syscalls.sol_keccak256(pieces.ptr, pieces.len, &ws.hashes[@backingInt(next)]);
 }
 
-/// x^n, and the hints that depend on x alone: 1/(x^n - 1), and the Lagrange terms divided by x^n - 1.
-pub fn domain(ws: *Workspace, claim: *const Claim) bool {
+/// x^n, and every divisor but the instances'.
+pub fn domain(ws: *Workspace, claim: *const Claim) void {
     const e = &ws.engine;
     const key = claim.key;
     var t: Fr = undefined;
-    var d: Fr = undefined;
     e.multiply(&ws.x_n, &ws.x, &ws.x);
     for (1..key.k) |_| e.multiply(&ws.x_n, &ws.x_n, &ws.x_n);
     field.add(&t, &ws.x_n, &MINUS_ONE_1);
-    e.multiplyAdd(&t, ws.hint(.vanishing), &t, &MINUS_ONE_1);
-    if (!field.vanishes(&t)) return false;
-
+    field.normalise(ws.divisor(.vanishing), &t);
     field.subtract(&t, &ws.x, &key.omega_last, 1);
-    e.multiplyAdd(&t, ws.hint(.l_last), &t, &key.last_numerator);
-    if (!field.vanishes(&t)) return false;
+    field.normalise(ws.divisor(.l_last), &t);
     field.add(&t, &ws.x, &MINUS_ONE_1);
-    e.multiplyAdd(&t, ws.hint(.l_0), &t, &key.first_numerator);
-    if (!field.vanishes(&t)) return false;
+    field.normalise(ws.divisor(.l_0), &t);
 
-    field.add(&d, &ws.x, &key.blind_denominator[4]);
-    for (0..4) |i| e.multiplyAdd(&d, &d, &ws.x, &key.blind_denominator[3 - i]);
-    e.multiplyAdd(&t, &key.blind_numerator[4], &ws.x, &key.blind_numerator[3]);
-    for (0..3) |i| e.multiplyAdd(&t, &t, &ws.x, &key.blind_numerator[2 - i]);
-    e.dot2(&t, &t, &MINUS_ONE_1, ws.hint(.l_blind), &d);
-    if (!field.vanishes(&t)) return false;
+    const d = ws.divisor(.l_blind);
+    field.add(&t, &ws.x, &key.blind_denominator[4]);
+    e.multiplyAdd(d, &t, &ws.x, &key.blind_denominator[3]);
+    for (0..3) |i| e.multiplyAdd(d, d, &ws.x, &key.blind_denominator[2 - i]);
+    const n = &ws.blind_numerator;
+    e.multiplyAdd(n, &key.blind_numerator[4], &ws.x, &key.blind_numerator[3]);
+    for (0..3) |i| e.multiplyAdd(n, n, &ws.x, &key.blind_numerator[2 - i]);
 
-    field.add(&t, ws.hint(.l_last), ws.hint(.l_blind));
-    field.subtract(&t, ws.hint(.vanishing), &t, 2);
-    field.normalise(&ws.active, &t);
-    return true;
+    ws.divisor(.x).* = ws.x;
+    inline for (.{ &key.omega_last, &key.omega_inverse, &key.omega }, .{ Divisor.mu_last, Divisor.mu_prev, Divisor.mu_next }) |root, which| {
+        e.multiply(&t, &ws.x, root);
+        field.subtract(&t, &ws.mu, &t, 1);
+        field.normalise(ws.divisor(which), &t);
+    }
 }
 
-/// The instance column at x is a hint too: (x^n - 1)/n·Σ v_i·ω^i/(x - ω^i), the sum kept as one fraction.
-pub fn instances(ws: *Workspace, claim: *const Claim) bool {
+/// Σ v_i·ω^i/(x - ω^i), kept as one fraction.
+pub fn instances(ws: *Workspace, claim: *const Claim) void {
     const e = &ws.engine;
+    const n = &ws.instance_numerator;
+    const d = ws.divisor(.instance);
     var t: Fr = undefined;
     var v: Fr = undefined;
     for (claim.instances, claim.key.rows()[0..claim.instances.len], 0..) |*instance, *row, i| {
@@ -216,18 +231,44 @@ pub fn instances(ws: *Workspace, claim: *const Claim) bool {
         }
         field.subtractInline(&t, &ws.x, &row.root, 1);
         if (i == 0) {
-            field.normalise(&ws.numerator, &v);
-            field.normalise(&ws.denominator, &t);
+            field.normalise(n, &v);
+            field.normalise(d, &t);
         } else {
-            e.dot2(&ws.numerator, &ws.numerator, &t, &v, &ws.denominator);
-            e.multiply(&ws.denominator, &ws.denominator, &t);
+            e.dot2(n, n, &t, &v, d);
+            e.multiply(d, d, &t);
         }
     }
-    // -(x^n - 1)/n.
-    field.add(&t, &ws.x_n, &MINUS_ONE_1);
-    e.multiply(&t, &t, &claim.key.first_numerator);
-    e.dot2(&t, ws.hint(.instance), &ws.denominator, &ws.numerator, &t);
-    return field.vanishes(&t);
+}
+
+/// One over each divisor, from one over their product: the hint, which nothing but that product's inverse passes for. If a divisor is zero, none does.
+pub fn invert(ws: *Workspace, claim: *const Claim) bool {
+    const e = &ws.engine;
+    var t: Fr = undefined;
+    // Products of the divisors before each; then, from the last one back, of the hint and those after it.
+    ws.inverses[1] = ws.divisors[0];
+    for (2..DIVISORS) |i| e.multiply(&ws.inverses[i], &ws.inverses[i - 1], &ws.divisors[i - 1]);
+    e.multiply(&t, &ws.inverses[DIVISORS - 1], &ws.divisors[DIVISORS - 1]);
+    e.multiplyAdd(&t, &t, &ws.hint, &MINUS_ONE_1);
+    if (!field.vanishes(&t)) return false;
+    t = ws.hint;
+    for (1..DIVISORS) |back| {
+        const i = DIVISORS - back;
+        e.multiply(&ws.inverses[i], &ws.inverses[i], &t);
+        e.multiply(&t, &t, &ws.divisors[i]);
+    }
+    ws.inverses[0] = t;
+
+    e.multiply(&ws.l_last, ws.over(.l_last), &claim.key.last_numerator);
+    e.multiply(&ws.l_0, ws.over(.l_0), &claim.key.first_numerator);
+    e.multiply(&ws.l_blind, ws.over(.l_blind), &ws.blind_numerator);
+    field.add(&t, &ws.l_last, &ws.l_blind);
+    field.subtract(&t, ws.over(.vanishing), &t, 2);
+    field.normalise(&ws.active, &t);
+    // (x^n - 1)/n.
+    e.multiply(&t, ws.divisor(.vanishing), &claim.key.first_numerator);
+    e.multiply(&t, &t, &ws.instance_numerator);
+    e.multiply(&ws.instance, &t, ws.over(.instance));
+    return true;
 }
 
 /// Folds in a constraint: everything so far times y, plus weight·content [0], for a content of at most five units.
@@ -307,7 +348,7 @@ pub fn gates(ws: *Workspace) void {
     // Two empty constraints; and the division by x^n - 1, which the weights of all that follows have in them.
     step(ws, &ws.y);
     step(ws, &ws.y);
-    step(ws, ws.hint(.vanishing));
+    step(ws, ws.over(.vanishing));
 }
 
 noinline fn step(ws: *Workspace, factor: *const Fr) void {
@@ -320,13 +361,13 @@ pub fn copies(ws: *Workspace) void {
     var t: Fr = undefined;
     var u: Fr = undefined;
     field.subtractFrom(&t, comptime constant(1, 0), ws.eval(.z_0));
-    fold(ws, ws.hint(.l_0), &t);
+    fold(ws, &ws.l_0, &t);
     e.multiply(&t, ws.eval(.z_1), &RAISE);
     field.add(&u, ws.eval(.z_1), &comptime constant(-1, 0));
     e.multiply(&t, &t, &u);
-    fold(ws, ws.hint(.l_last), &t);
+    fold(ws, &ws.l_last, &t);
     field.subtract(&t, ws.eval(.z_1), ws.eval(.z_0_last), 1);
-    fold(ws, ws.hint(.l_0), &t);
+    fold(ws, &ws.l_0, &t);
 
     var beta_2: Fr = undefined; // [2]
     var beta_x: Fr = undefined;
@@ -337,7 +378,7 @@ pub fn copies(ws: *Workspace) void {
     field.add(&columns[1], &ws.a_1, &ws.gamma);
     e.multiplyAdd(&columns[2], ws.eval(.a_2), &RAISE, &ws.gamma);
     e.multiplyAdd(&columns[3], ws.eval(.f_0), &RAISE, &ws.gamma);
-    field.add(&columns[4], ws.hint(.instance), &ws.gamma);
+    field.add(&columns[4], &ws.instance, &ws.gamma);
 
     var left: Fr = ws.eval(.z_0_next).*;
     var right: Fr = ws.eval(.z_0).*;
@@ -389,8 +430,8 @@ pub fn ranges(ws: *Workspace) void {
 noinline fn range(ws: *Workspace, input: *const Fr, column: *const Fr, sums: *const Fr) void {
     const e = &ws.engine;
     const phi, const next, const multiplicity = .{ &of(sums)[0], &of(sums)[1], &of(sums)[2] };
-    fold(ws, ws.hint(.l_0), phi);
-    fold(ws, ws.hint(.l_last), phi);
+    fold(ws, &ws.l_0, phi);
+    fold(ws, &ws.l_last, phi);
     var table: Fr = undefined;
     var change: Fr = undefined;
     e.multiplyAdd(&table, column, &RAISE, &ws.beta);
@@ -413,24 +454,15 @@ comptime {
 }
 
 /// The scalars of the opening.
-pub fn opening(ws: *Workspace, claim: *const Claim) bool {
+pub fn opening(ws: *Workspace, claim: *const Claim) void {
     const e = &ws.engine;
-    const key = claim.key;
     var t: Fr = undefined;
-    var ratio_last: Fr = undefined; // (μ - x)/(μ - ω^-6 x)
-    var ratio_prev: Fr = undefined;
-    var ratio_next: Fr = undefined;
     var here: Fr = undefined; // μ - x
+    var ratios: Ratios = undefined;
     field.subtract(&here, &ws.mu, &ws.x, 1);
-    inline for (.{ &key.omega_last, &key.omega_inverse, &key.omega }, .{ Hint.mu_last, Hint.mu_prev, Hint.mu_next }, .{ &ratio_last, &ratio_prev, &ratio_next }) |root, which, ratio| {
-        e.multiply(&t, &ws.x, root);
-        field.subtract(&t, &ws.mu, &t, 1);
-        e.multiplyAdd(&t, ws.hint(which), &t, &MINUS_ONE_1);
-        if (!field.vanishes(&t)) return false;
-        e.multiply(ratio, ws.hint(which), &here);
-    }
-    e.multiplyAdd(&t, ws.hint(.x), &ws.x, &MINUS_ONE_1);
-    if (!field.vanishes(&t)) return false;
+    e.multiply(&ratios.last, ws.over(.mu_last), &here);
+    e.multiply(&ratios.prev, ws.over(.mu_prev), &here);
+    e.multiply(&ratios.next, ws.over(.mu_next), &here);
     field.subtract(&t, &ws.x, &ws.mu, 1);
     e.multiply(&t, &t, &field.ONE);
     field.toBytes(&ws.w_bytes, &t);
@@ -441,35 +473,37 @@ pub fn opening(ws: *Workspace, claim: *const Claim) bool {
 
     // ν/(μ - p_prev), ν²/((μ - p_last)(μ - p_next)), ν³/(μ - p_next) [0].
     var nu_next: Fr = undefined;
-    e.multiply(&nu_next, &ws.nu, ws.hint(.mu_next));
-    e.multiply(&t, ws.raw(.nu), ws.hint(.mu_prev));
+    e.multiply(&nu_next, &ws.nu, ws.over(.mu_next));
+    e.multiply(&t, ws.raw(.nu), ws.over(.mu_prev));
     field.toBytes(&ws.set_bytes[0], &t);
-    e.multiply(&t, ws.raw(.nu), ws.hint(.mu_last));
+    e.multiply(&t, ws.raw(.nu), ws.over(.mu_last));
     e.multiply(&t, &t, &nu_next);
     field.toBytes(&ws.set_bytes[1], &t);
     e.multiply(&t, ws.raw(.nu), &ws.nu);
     e.multiply(&t, &t, &nu_next);
     field.toBytes(&ws.set_bytes[2], &t);
 
-    claimed(ws, key, &ratio_last, &ratio_prev, &ratio_next);
-    return true;
+    claimed(ws, claim.key, &ratios);
 }
 
+/// (μ - x)/(μ - p) for the other opening points p.
+const Ratios = struct { last: Fr, prev: Fr, next: Fr };
+
 /// Σ ν^i·c_i·r_i(μ): what the commitments' combination opens to.
-fn claimed(ws: *Workspace, key: *const keys.Key, ratio_last: *Fr, ratio_prev: *const Fr, ratio_next: *Fr) void {
+fn claimed(ws: *Workspace, key: *const keys.Key, ratios: *Ratios) void {
     const e = &ws.engine;
     var weights: [3]Fr = undefined;
     var opened: [3]Fr = undefined;
     var t: Fr = undefined;
     var u: Fr = undefined;
-    e.multiply(&t, &ws.nu, ws.hint(.x)); // ν/x
+    e.multiply(&t, &ws.nu, ws.over(.x)); // ν/x
     e.multiply(&weights[0], &t, &key.prev_weight);
     e.multiply(&weights[1], &t, &t);
     e.multiply(&weights[2], &ws.nu, &ws.nu);
     e.multiply(&t, &t, &key.next_weight);
     e.multiply(&weights[2], &weights[2], &t);
 
-    e.multiply(&t, ws.eval(.a_2_prev), ratio_prev);
+    e.multiply(&t, ws.eval(.a_2_prev), &ratios.prev);
     field.subtract(&opened[0], &t, ws.eval(.a_2), 1);
 
     // The third set needs its ratio once more after this one spoils it, so it goes first.
@@ -477,13 +511,13 @@ fn claimed(ws: *Workspace, key: *const keys.Key, ratio_last: *Fr, ratio_prev: *c
     e.multiplyAdd(&t, &t, &ws.zeta, ws.eval(.z_1));
     e.multiplyAdd(&u, ws.eval(.phi_1_next), &ws.zeta, ws.eval(.phi_0_next));
     e.multiplyAdd(&u, &u, &ws.zeta, ws.eval(.z_1_next));
-    e.multiply(&u, &u, ratio_next);
+    e.multiply(&u, &u, &ratios.next);
     field.subtract(&opened[2], &u, &t, 1);
     field.normalise(&opened[2], &opened[2]);
 
-    e.multiply(ratio_last, ratio_last, &key.last_weights[0]);
-    e.multiply(ratio_next, ratio_next, &key.last_weights[2]);
-    e.dot3(&opened[1], &.{ ws.eval(.z_0_last), ratio_last, ws.eval(.z_0), &key.last_weights[1], ws.eval(.z_0_next), ratio_next });
+    e.multiply(&ratios.last, &ratios.last, &key.last_weights[0]);
+    e.multiply(&ratios.next, &ratios.next, &key.last_weights[2]);
+    e.dot3(&opened[1], &.{ ws.eval(.z_0_last), &ratios.last, ws.eval(.z_0), &key.last_weights[1], ws.eval(.z_0_next), &ratios.next });
 
     e.multiplyAdd(&t, ws.eval(.random), &ws.zeta, &ws.folded);
     inline for (.{ .sigma_4, .sigma_3, .sigma_2, .sigma_1, .sigma_0, .f_7, .f_6, .f_5, .f_4, .f_3, .f_2, .f_1, .f_0, .m_1, .m_0, .a_1, .a_0 }) |name| {
