@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from contracts.evm.build import build_evm
 from oracle.app.toolchain import ensure_toolchain
+from tests.hacks.road_evm import EvmRoad, build_road
 from tests.hacks.world import GROUP, RECIPIENT, EvmWorld
 from tests.support import solana_program as sp
 from tests.support.evm_chain import RECEIVER, anvil, deployed
@@ -22,6 +23,11 @@ async def evm(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EvmWorl
         assert contracts.key == GROUP
         await chain.set_code("0x" + RECIPIENT[12:].hex(), RECEIVER)
         yield EvmWorld(contracts)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def evm_road(evm: EvmWorld) -> EvmRoad:
+    return await build_road(evm)
 
 
 @pytest.fixture
