@@ -54,8 +54,9 @@ __all__ = [
 _log: Final = structlog.get_logger(__name__)
 
 _HONEST_CODES: Final = frozenset({"not_authorised", NonceSpent.code, Busy.code})
-_HEDGE_SECONDS: Final = (0.05, 1.0)
-"""Least and longest time that a session gets beyond what its quicker signers took, before another is opened beside it."""
+_LEAST_PATIENCE: Final = 0.05
+"""Seconds that a session gets at least beyond what its quicker signers took, before another is opened beside it. At most it gets half of
+`round_seconds`: when all are slow because there is much to do, more sessions would only add to it."""
 
 _Reply: TypeAlias = bytes | ProtocolError | NotAuthorised
 
@@ -202,8 +203,10 @@ class _Signing:
 
     async def run(self) -> GroupSignature | None:
         """The signature, or None when no quorum is left."""
+        # Who is asked first tends to sign: in any order, so that the work is everybody's.
+        asked = random.sample(list(self._orders), len(self._orders))
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._follow(who)) for who in self._orders]
+            tasks = [group.create_task(self._follow(who)) for who in asked]
             try:
                 await self._until_over()
             finally:
@@ -261,13 +264,13 @@ class _Signing:
         """Open what is to be opened now. When to look again without news; None for never.
 
         The first session is opened at once, and so is the next when none is pending. Beside a pending session another is opened when that
-        one has had twice the time that it took to have t members ready for more: a slow link is not yet silence.
+        one has had three times what it took to have t members ready for more: a slow link is not yet silence.
         """
         roast = self._roast
         while roast.can_open:
             self._could_open_at = self._could_open_at or now
-            least, longest = _HEDGE_SECONDS
-            patience = min(max(self._could_open_at - self._opened_at, least), longest)
+            took = self._could_open_at - self._opened_at
+            patience = max(_LEAST_PATIENCE, min(2 * took, self._limits.round_seconds / 2))
             if roast.pending and now < self._could_open_at + patience:
                 return self._could_open_at + patience
             session = roast.open()

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -234,17 +235,18 @@ class _Wire:
     def __init__(self, caller: int, signer: Signer) -> None:
         self._caller = caller
         self.answers: dict[str, Answer] = {COMMIT_PATH: signer.answer_commit, SHARE_PATH: signer.answer_share}
-        self.asked = self.replied = 0
-        self.seconds = 0.0
+        self.asked = 0
+        self.replies: dict[str, list[int]] = {COMMIT_PATH: [], SHARE_PATH: []}
+        self.seconds: dict[str, list[float]] = {COMMIT_PATH: [], SHARE_PATH: []}
 
     async def call(self, path: str, body: bytes, timeout: float) -> bytes:
         async with asyncio.timeout(timeout):
             started = time.thread_time()
             # An honest answer never gives way to other tasks, so the time is its own.
             reply = await self.answers[path](self._caller, body)
-            self.seconds += time.thread_time() - started
+            self.seconds[path].append(time.thread_time() - started)
         self.asked += len(body)
-        self.replied += len(reply)
+        self.replies[path].append(len(reply))
         await asyncio.sleep(0)
         return reply
 
@@ -329,25 +331,22 @@ async def _row(members: int, identities: Mapping[int, TransportIdentity], deadli
     made = await asyncio.to_thread(_make_key, members, identities)
     committee, threshold = _Committee(made.shares), quorum(members)
     await committee.sign()  # the first one warms up
-    for wire in committee.wires.values():
-        wire.asked = wire.replied = 0
-        wire.seconds = 0.0
-    times = await _times(committee.sign, 5 if members < 100 else 3)
     wires = committee.wires.values()
-    # Who is among the t that sign is chosen by who commits first: the median signer is one of them.
-    busiest = sorted(wires, key=lambda wire: wire.replied)[-(threshold - 1) :]
+    asked_before = sum(wire.asked for wire in wires)
+    times = await _times(committee.sign, 5 if members < 100 else 3)
+    asked = (sum(wire.asked for wire in wires) - asked_before) // len(times)
+    # A signer answers twice: with its commitment, and with its share and the next commitment.
+    party = sum(median(chain.from_iterable(wire.seconds[path] for wire in wires)) for path in (COMMIT_PATH, SHARE_PATH))
+    replied = sum(
+        median(chain.from_iterable(wire.replies[path] for wire in wires)) for path in (COMMIT_PATH, SHARE_PATH)
+    )
     single = median(times)
     rates: list[float | None] = []
-    sizes = (
-        sum(wire.asked for wire in wires) // len(times),
-        int(median(wire.replied for wire in busiest)) // len(times),
-    )
-    party = median(wire.seconds for wire in busiest) / len(times)
     for at_once in AT_ONCE:
         count = max(at_once, min(64, int(0.8 / single)))
         fits = time.monotonic() + 1.2 * single * count + 4 * single < deadline
         rates.append(await _rate(committee.sign, at_once, count) if fits or at_once == 1 else None)
-    committee.spoil(range(2, members - threshold + 2))  # the first to be asked, so that they are in the first session
+    committee.spoil(range(threshold + 1, members + 1))
     before = committee.coordinator.counts.sessions
     count = max(1, min(16, int(0.5 / single)))
     faulty = await _rate(committee.sign, 1, count)
@@ -355,7 +354,7 @@ async def _row(members: int, identities: Mapping[int, TransportIdentity], deadli
     committee.close()
     dkg = (1000 * median(made.seconds.values()), int(median(made.sent.values())))
     return ScaleRow(
-        members, threshold, *dkg, 1000 * single, 1000 * party, sizes[1], sizes[0], tuple(rates), faulty, sessions
+        members, threshold, *dkg, 1000 * single, 1000 * party, int(replied), asked, tuple(rates), faulty, sessions
     )
 
 

@@ -348,6 +348,7 @@ async def test_sign__own_signer_restarted_between_the_rounds__is_not_called_a_cu
         return await honest(peer, body)
 
     four.signers[1].answer_share = restarted  # type: ignore[method-assign,assignment]  # what stands for the other process
+    four.first(2, 3)
     coordinator = four.coordinator()
     with capture_logs() as logs:
         assert four.holds(await asyncio.wait_for(coordinator.sign(CONTEXT), 30))
