@@ -69,6 +69,7 @@ def test_solana_tokens_announce__carried_out_after_the_delay__once(tokens: Token
     tokens.bench.set_time(sp.NOW + DELAY - 1)
     assert refused(tokens, step) == "TooEarly"
     tokens.bench.set_time(sp.NOW + DELAY)
+    assert refused(tokens, bent(step, account_4=tokens.user)) == "WrongPayer"  # the announcement's rent is its payer's
     before = tokens.bench.lamports(tokens.governance)
     rent = tokens.bench.lamports(announcement(tokens, act))
     governed(tokens, step)
