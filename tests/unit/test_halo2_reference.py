@@ -1,6 +1,7 @@
 """The reference verifier on stored proofs: every value of the trace, what a key may look like, and what is refused at which step."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from circuits.halo2 import Key, KeyFormatError, RejectedProof, accepts, examine,
 from circuits.halo2.constraints import gates, lagrange
 from circuits.halo2.curve import P, R, root_of_unity
 from circuits.halo2.key import KEY_LENGTH
+from circuits.halo2.packed import pack, unpack
+from circuits.halo2.prepared import hint, prepare
 from circuits.halo2.transcript import EVALUATION_NAMES, PROOF_LENGTH, Transcript
 from oracle.protocol.hashing import keccak256
 
@@ -35,6 +38,35 @@ def test_verify__stored_proof__every_value_as_stored(vector: dict[str, Any]) -> 
     points = {name: "".join(f"{c:064x}" for c in point or (0, 0)) for name, point in trace.points.items()}
     assert points == vector["points"]
     assert all(0 <= value < R for value in trace.scalars.values())
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["model"])
+def test_prepared__stored_proof__what_programs_are_given(vector: dict[str, Any]) -> None:
+    key, proof, instances = _parts(vector)
+    content = prepare(key)
+    assert keccak256(content).hex() == vector["prepared_hash"]
+    assert len(content) == 1008 + 72 * (20 + 2 * len(instances))
+    assert hint(key, proof, instances).hex() == vector["hint"]
+    assert pack(proof).hex() == vector["packed"]
+    assert unpack(pack(proof)) == proof
+
+
+def test_hint__stored_proof__one_over_all_that_is_divided_by() -> None:
+    key, proof, instances = _parts(TINY)
+    c = examine(key, proof, instances).scalars
+    rows = [c["x"] - pow(key.omega, row, R) for row in (-6, -5, -4, -3, -2, -1, 0, 0, 1, 2)]
+    points = [c["mu"] - c[f"point.{name}"] for name in ("last", "prev", "next")]
+    product = c["x"] * (c["x_n"] - 1) * math.prod(rows) * math.prod(points)
+    assert int(TINY["hint"], 16) * product % R == 2**261 % R
+
+
+def test_hint__spoilt_proof__refused() -> None:
+    key, proof, instances = _parts(TINY)
+    for bad in (proof[:-1], bytes(64) + proof[64:]):
+        with pytest.raises(RejectedProof):
+            hint(key, bad, instances)
+    with pytest.raises(RejectedProof):
+        hint(key, proof, instances[:-1])
 
 
 def test_verify__every_constraint_of_an_honest_proof__is_not_zero_at_x() -> None:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from circuits.halo2 import Key, verify
 from circuits.halo2.curve import Point
+from circuits.halo2.packed import pack
+from circuits.halo2.prepared import hint, prepare
+from oracle.protocol.hashing import keccak256
 from tests.support.halo2 import Sample, sample
 
 TARGET = Path(__file__).with_name("halo2.json")
@@ -26,7 +29,10 @@ def vector(made: Sample) -> dict[str, object]:
         "k": key.k,
         "key": key.to_bytes().hex(),
         "key_hash": key.hash().hex(),
+        "prepared_hash": keccak256(prepare(key)).hex(),
         "proof": honest.proof.hex(),
+        "packed": pack(honest.proof).hex(),
+        "hint": hint(key, honest.proof, honest.instances).hex(),
         "instances": [_hex(value) for value in honest.instances],
         "scalars": {name: _hex(value) for name, value in trace.scalars.items()},
         "points": {name: _point(point) for name, point in trace.points.items()},
