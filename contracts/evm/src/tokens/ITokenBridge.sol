@@ -151,7 +151,7 @@ interface ITokenBridge is INonDeliveryRecipient {
     /// @notice Wire units that may pass at this moment, out and in; 2^256 - 1: any number.
     function available() external view returns (uint256 outbound, uint256 inbound);
 
-    /// @notice Wire units of all transfers that wait.
+    /// @notice Wire units that are promised to transfers that wait; what waits for the guard is not among them.
     function queued() external view returns (uint256);
 
     function waiting(bytes32 id) external view returns (Waiting memory);

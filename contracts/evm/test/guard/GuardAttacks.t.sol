@@ -77,6 +77,28 @@ contract GuardAttacksTest is GuardWorld {
         vm.assertEq(token.balanceOf(prover), 400 ether, "paid");
     }
 
+    function test_attack__forged_transfer_that_is_held__does_not_bind_what_others_are_owed() public {
+        // Most of the vault, forged and denied for good: everybody else is paid as before.
+        (bytes32 forged, bytes32 key) = arrives(native, 495e9);
+        guard.decide(key, false, 0);
+        vm.assertEq(native.queued(), 0, "nothing is promised");
+        for (uint256 i = 0; i < 50; ++i) {
+            receiveTokens(native, treasury, 9e9);
+        }
+        vm.assertEq(token.balanceOf(treasury), 450 ether, "paid");
+        // Cleared by mistake: it takes no more than is left, nor what is promised to others.
+        guard.decide(key, true, 0);
+        vm.expectRevert(abi.encodeWithSelector(ITokenBridge.InsufficientLocked.selector, 495e9, 50e9));
+        native.release(forged);
+        native.setLimits(limits(unlimited(), rate(0, 0)));
+        (bytes32 second, bytes32 other) = arrives(native, 45e9);
+        receiveTokens(native, treasury, 9e9);
+        guard.decide(other, true, 0);
+        vm.warp(START + 1 hours);
+        vm.expectRevert(abi.encodeWithSelector(ITokenBridge.InsufficientLocked.selector, 45e9, 41e9));
+        native.release(second);
+    }
+
     function test_attack__forged_non_delivery__guarded_like_a_transfer_in() public {
         bytes memory payload = payloadFrom(prover, SOL_USER, 400e9, 0);
         bytes32 digest = keccak256("never sent");
