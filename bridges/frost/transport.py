@@ -191,6 +191,7 @@ class PeerServer:
         self._routes: dict[str, _Route] = {}
         self._in_flight: Counter[int] = Counter()
         self._meters: dict[int, _Meter] = {}
+        self._connections: WeakSet[asyncio.Transport] = WeakSet()
         self._http: web.Server | None = None
         self._listener: asyncio.Server | None = None
 
@@ -246,9 +247,8 @@ class PeerServer:
         http.pre_shutdown()
         await http.shutdown(1.0)
         # A peer that is gone, or that was flooding, would never answer the end of its TLS connection.
-        for meter in self._meters.values():
-            for transport in tuple(meter.connections):
-                transport.abort()
+        for transport in tuple(self._connections):
+            transport.abort()
         self._meters.clear()
         await asyncio.sleep(0)
         async with asyncio.timeout(5.0):
@@ -272,6 +272,8 @@ class PeerServer:
         return port
 
     async def _serve(self, request: web.BaseRequest) -> web.Response:
+        if request.transport is not None:
+            self._connections.add(request.transport)
         caller = self._caller(request)
         if caller is None:
             return _refusal(403, "forbidden", "This certificate is not pinned here.")
