@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bridges.frost.dkg import DkgResult, Participant
 from bridges.frost.dkg_checks import verify_evidence
-from bridges.frost.dkg_messages import DkgFault, Head, Phase, Roster, Signed, session_id
+from bridges.frost.dkg_messages import Assembly, DkgFault, Head, Phase, Roster, Signed, session_id
 from bridges.frost.group import Identifier
 from bridges.frost.identity import _self_signed
 
@@ -34,23 +34,23 @@ def roster(n: int = 4, *, name: str = "test", epoch: int = 1) -> Roster:
     return Roster(name, epoch, {Identifier(i): identity(i)[1] for i in range(1, n + 1)})
 
 
-def fresh_session(of: Roster) -> bytes:
+def fresh_session(of: Assembly) -> bytes:
     return session_id(of, {i: os.urandom(32) for i in of.participants}, 0)
 
 
-def signed_by(who: int, of: Roster, message: Signed) -> bytes:
+def signed_by(who: int, of: Assembly, message: Signed) -> bytes:
     """The message with a signature that `who`'s identity key made."""
     signature = identity(who)[0].sign(message.head.preimage(of.context, message.digest))
     return replace(message, signature=signature).to_bytes()
 
 
-def resigned(of: Roster, data: bytes, body: bytes) -> bytes:
+def resigned(of: Assembly, data: bytes, body: bytes) -> bytes:
     """A member's message with another body, signed by that member: what a liar sends."""
     message = Signed.from_bytes(data)
     return signed_by(message.head.sender, of, replace(message, body=body))
 
 
-def said(of: Roster, phase: Phase, who: int, session: bytes, body: bytes) -> bytes:
+def said(of: Assembly, phase: Phase, who: int, session: bytes, body: bytes) -> bytes:
     return signed_by(who, of, Signed(Head(phase, Identifier(who), session), b"", body))
 
 
