@@ -16,7 +16,7 @@ from circuits.halo2.packed import PACKED_LENGTH, pack, unpack
 from circuits.halo2.prepared import MONTGOMERY, hint, prepare
 from tests.support import halo2_mutations as mutate
 from tests.support.halo2 import Case
-from tests.support.halo2_program import STAGES, Probe, honest_hint, lenient_hint
+from tests.support.halo2_program import STAGES, WHOLE, Probe, honest_hint, lenient_hint
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors" / "halo2.json").read_text())[
     "vectors"
@@ -156,6 +156,17 @@ def test_cost__whole_verification__within_the_goal(name: str) -> None:
     ran = probe().verify(key, case.proof, case.instances)
     assert tuple(ran.units) == STAGES
     assert sum(ran.units.values()) < GOAL
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_verify__as_programs_call_it__accepts_for_the_sum_of_its_stages(name: str) -> None:
+    key, case = honest(name)
+    whole = probe().verify(key, case.proof, case.instances, stages=WHOLE)
+    assert whole.refused is None
+    assert whole.units["whole"] < sum(probe().verify(key, case.proof, case.instances).units.values()) + 100
+    assert probe().accepts(key, case.proof, case.instances)
+    given = hint(key, case.proof, case.instances)
+    assert probe().verify(key, pack(case.proof), case.instances, given=given, stages=WHOLE).refused is None
 
 
 def test_cost__large_instances__within_the_goal_too() -> None:

@@ -24,6 +24,8 @@ from contracts.solana.verifier.build import build_verifier_probe
 STAGES = ("read", "draw", "domain", "instances", "invert", "gates", "copies", "ranges", "opening", "combine", "paired")
 LOG_UNITS = 100
 """What the runtime takes for one line of log."""
+WHOLE = 255
+"""Instead of a number of stages: the verifier as programs call it; also the probe's error when that refuses."""
 REFUSED_AT = 32
 """The probe's error for the first stage; the others follow."""
 
@@ -90,17 +92,20 @@ class Probe:
         done = self.send(bytes([stages]), self.accounts)
         logs = done.logs() if isinstance(done, TransactionMetadata) else done.meta().logs()
         left = _remaining(logs)
-        names = ("unpack", *STAGES) if len(proof) == PACKED_LENGTH else STAGES
+        parts = STAGES if stages != WHOLE else ("whole",)
+        names = ("unpack", *parts) if len(proof) == PACKED_LENGTH else parts
         units = dict(zip(names, (a - b - LOG_UNITS for a, b in pairwise(left)), strict=False))
         if isinstance(done, TransactionMetadata):
             return Ran(units, bytes(done.return_data().data).ljust(18 * 32, b"\0"), None)
         code = getattr(getattr(done.err(), "err", None), "code", None)
         assert code is not None, (str(done.err()), logs)
+        if code == WHOLE:
+            return Ran(units, b"", "whole")
         return Ran(units, b"", STAGES[code - REFUSED_AT] if code >= REFUSED_AT else "form")
 
     def accepts(self, key: Key, proof: bytes, instances: Sequence[int]) -> bool:
         """Whether the whole verification holds, with the hint that an honest prover would give."""
-        return self.verify(key, proof, instances).refused is None
+        return self.verify(key, proof, instances, stages=WHOLE).refused is None
 
 
 @lru_cache
