@@ -419,6 +419,10 @@ class Takeover:
     """How long past its deadline a message is still watched: its destination's clock may lag."""
 
 
+APPROVAL_PATIENCE = 30 * 86_400_000
+"""How long a rotation that nobody here approves is kept open, in milliseconds: anyone can post one, and most will never be approved."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """Who this node is: its identifier, all identifiers of the committee, the gateways it can deliver to, and its patience."""
@@ -444,6 +448,9 @@ def due(work: Work, member: Member, now: Millis) -> Iterator[Effect]:
     if work.finished:
         return
     work_id = work.message.digest
+    if work.message.kind is Kind.ROTATION and work.ready_at is None and now > work.observed_at + APPROVAL_PATIENCE:
+        yield Expire(work_id)
+        return
     expiry = 0 if work.lapsed else work.message.expiry * 1000
     open_for_delivery = not expiry or now <= expiry
     if not open_for_delivery and _may_lapse(work, member):

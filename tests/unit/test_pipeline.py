@@ -4,6 +4,7 @@ import pytest
 
 from oracle.errors import NotAuthorised
 from oracle.pipeline import (
+    APPROVAL_PATIENCE,
     Approve,
     Approved,
     Attested,
@@ -440,6 +441,15 @@ def test_pipeline__rotation__is_signed_for_every_chain_only_after_this_nodes_ope
     pipeline.apply(attested(post, pipeline, 6))
     owed = pipeline.due(member(1), at(10**6))
     assert all(Submit(post.digest, digest) in owed for digest in digests)
+
+
+def test_due__rotation_that_nobody_approves__is_closed_after_its_patience() -> None:
+    post = rotation_post()
+    pipeline = reach(Observed(post, at(7)))
+    assert Approve(post.digest) in pipeline.due(member(1), at(7 + APPROVAL_PATIENCE))
+    assert pipeline.due(member(1), at(8 + APPROVAL_PATIENCE)) == [Expire(post.digest)]
+    pipeline.apply(Approved(post.digest, at(9)))
+    assert Expire(post.digest) not in pipeline.due(member(1), at(8 + APPROVAL_PATIENCE)), "one that is approved stays"
 
 
 def test_pipeline__approval_of_anything_else__is_illegal() -> None:
