@@ -258,8 +258,10 @@ contract Sender is INonDeliveryRecipient {
                 revert(0, 1000000)
             }
         }
-        if (_mode == 4) for (uint256 i = 0;; ++i) {
-            digest = bytes32(i);
+        if (_mode == 4) {
+            for (uint256 i = 0;; ++i) {
+                digest = bytes32(i);
+            }
         }
         if (_attack.length != 0) (, refusal) = address(_gateway).call(_attack);
         (digest, payload) = (digest_, payload_);
