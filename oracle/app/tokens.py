@@ -12,6 +12,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from bridges.evm.abi import account_of, address_of
+from bridges.evm.token_permits import PermitAccount
 from bridges.evm.tokens import EvmTokens
 from bridges.solana.tokens import SolanaTokens
 from bridges.solana.tokens_layout import TokenAccount, TokenKind
@@ -216,9 +217,10 @@ async def open_tokens(user: DevnetUser) -> AsyncIterator[TokenUser]:
     """The token bridge for an open devnet user."""
     evm, solana = user.devnet.evm, user.devnet.solana
     key = Keypair.from_bytes(bytes.fromhex(solana.user_key[2:]))
+    permits = PermitAccount(evm.user_key)
     program, tokens = (Account(bytes(Pubkey.from_string(one))) for one in (solana.program, solana.tokens_program))
     yield TokenUser(
         user,
-        EvmTokens(user.evm_sender, account_of(evm.token_factory)),
+        EvmTokens(user.evm_sender, account_of(evm.token_factory), permits),
         SolanaTokens(user.solana_client, program, tokens, key),
     )

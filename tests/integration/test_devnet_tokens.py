@@ -1,14 +1,17 @@
 """Tokens through real chains, programs and nodes: a round trip, many at once, and what is refused before anything is locked."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
 
 from oracle.app.asking import EVM, SOLANA
 from oracle.app.demo.round_trip import round_trip
-from oracle.app.tokens import ETHER, SOL, Token, TokenUser, open_tokens
+from oracle.app.tokens import ETHER, SOL, Terms, Token, TokenUser, open_tokens
 from oracle.errors import ConfigError, Rejected
 from oracle.protocol.interop import InteropAddress
 from oracle.protocol.types import Account
@@ -16,6 +19,8 @@ from tests.support.devnet import World, open_world
 
 pytestmark = [pytest.mark.devnet, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(280)]
 AT_ONCE = 8
+LIFETIME = 6
+"""Seconds to the expiry of a transfer that is to expire."""
 UNIT = 10**9
 """One wire unit of ether, in wei."""
 
@@ -100,3 +105,53 @@ async def test_tokens__what_cannot_cross__is_refused_before_anything_is_locked(t
 async def test_tokens__registered_twice__is_refused(tokens: TokenUser) -> None:
     with pytest.raises(Rejected):
         await tokens.register(ETHER)
+
+
+# ---- expiry ----
+
+
+@asynccontextmanager
+async def stopped(world: World) -> AsyncIterator[None]:
+    """All nodes stand still while the block lasts, as if their machines slept."""
+    pids = [node.child.pid for node in world.running if node.child is not None]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(("name", "origin", "to"), [(ETHER, EVM, SOLANA), (SOL, SOLANA, EVM)])
+async def test_tokens__not_delivered_before_its_expiry__comes_back_to_its_sender(
+    world: World, tokens: TokenUser, name: str, origin: str, to: str
+) -> None:
+    """The whole road: locked, expired, told by a signed non-delivery, released; and never delivered after all."""
+    token = await tokens.token(name)
+    there = await tokens.balance(token, to)
+    locked = (
+        (await tokens.evm.status(token.token_id)).outstanding,
+        (await tokens.solana.status(token.mint)).token.outstanding,
+    )
+    amount = 10 ** token.decimals(origin) // 10
+    told: list[str] = []
+    async with stopped(world):
+        digest = await tokens.send(token, origin, amount, tokens.address(to), Terms(lifetime=LIFETIME))
+        here = await tokens.balance(token, origin)
+        during = (
+            (await tokens.evm.status(token.token_id)).outstanding,
+            (await tokens.solana.status(token.mint)).token.outstanding,
+        )
+        assert sum(during) == sum(locked) + 10**token.wire_decimals // 10, "it left, and is locked on its own chain"
+        await asyncio.sleep(LIFETIME + 1)
+    await tokens.follow(digest, told.append, until="confirmed")
+    assert any("expired undelivered" in line for line in told)
+    assert await tokens.balance(token, origin) == here + amount, "as the chain's own wrapped form"
+    assert await tokens.balance(token, to) == there
+    after = (
+        (await tokens.evm.status(token.token_id)).outstanding,
+        (await tokens.solana.status(token.mint)).token.outstanding,
+    )
+    assert after == locked
+    assert all(report["lapsed"] for report in await world.user.node_reports(digest))
