@@ -15,7 +15,7 @@ if { $(2) ; } > $(LOG)/$(subst $(SPACE),-,$(1)).log 2>&1; then echo "ok  $$(( $$
 else echo FAILED; cat $(LOG)/$(subst $(SPACE),-,$(1)).log; echo; echo 'make: "$(1)" failed; its output is above and in $(LOG)/$(subst $(SPACE),-,$(1)).log'; exit 1; fi
 endef
 
-.PHONY: help setup venv demo test lint contracts-test bench fmt wheel clean distclean
+.PHONY: help setup venv demo test lint contracts-test verify bench fmt wheel clean distclean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -48,6 +48,10 @@ lint: venv ## checks style, types, import rules and generated files
 contracts-test: venv ## runs the Solidity tests
 	$(call quietly,forge fmt,$(RUN) -m oracle.app.toolchain forge fmt --check)
 	$(call quietly,forge test,$(RUN) -m oracle.app.toolchain forge test)
+
+verify: setup ## proves on the gateway's bytecode by halmos, and lets slither look (minutes)
+	$(call quietly,halmos,$(RUN) -m oracle.app.verify halmos --contract ReplayProof)
+	$(call quietly,slither,$(RUN) -m oracle.app.verify slither)
 
 bench: setup ## measures what the project promises; writes build/bench.json
 	@$(BIN)/sibyl bench
