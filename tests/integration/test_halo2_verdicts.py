@@ -1,5 +1,6 @@
 """Real proofs of real models: the reference verifier, `ezkl.verify` and ezkl's Solidity verifier on a chain say the same of every mutation."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,7 +47,12 @@ async def judges(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Judg
             code = code if isinstance(code, str) else "0x" + bytes(code).hex()
             transaction = {"from": chain.chain.accounts[0].address, "data": code, "gas": "0x4c4b40"}
             done = await chain.rpc("eth_sendTransaction", transaction)
-            receipt = await chain.rpc("eth_getTransactionReceipt", done)
+            # The block comes at once, but a busy machine may answer before it.
+            for _ in range(400):
+                if receipt := await chain.rpc("eth_getTransactionReceipt", done):
+                    break
+                await asyncio.sleep(0.05)
+            assert receipt, "the verifier was not deployed"
             addresses[name] = receipt["contractAddress"]
         yield Judges(chain, addresses)
 
