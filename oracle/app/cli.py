@@ -89,12 +89,15 @@ def devnet_up(
     directory: Annotated[
         Path | None, typer.Option(help="Where keys, logs and journals go; a temporary one by default.")
     ] = None,
+    guard: Annotated[
+        bool, typer.Option(help="Register ether with a guard: more than 100 ether need a risk score of the oracle.")
+    ] = False,
 ) -> None:
     """Start the devnet and keep it running until Ctrl-C, which ends all of it."""
     from oracle.app.devnet.up import run_devnet
 
     _quiet_logs()
-    _run(run_devnet(console, nodes, (evm_port, solana_port), directory))
+    _run(run_devnet(console, nodes, (evm_port, solana_port), directory, guarded=guard))
 
 
 @node_app.command("run")
@@ -304,6 +307,18 @@ def bridge_status() -> None:
 
     _quiet_logs()
     _run(run_bridge_status(console))
+
+
+@bridge_app.command("release")
+def bridge_release(
+    digest: Annotated[str, typer.Argument(help="The transfer's id, as `sibyl transfer` printed it.")],
+    token: Annotated[str, typer.Option(help="The token it is of.")] = "ether",  # noqa: S107 - no secret
+) -> None:
+    """Pay out a transfer that waits on the EVM chain: over the rate limit, or for the guard, which is asked first."""
+    from oracle.app.token_commands import run_release
+
+    _quiet_logs()
+    _run(run_release(console, token, digest))
 
 
 @app.command()

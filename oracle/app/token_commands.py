@@ -18,7 +18,7 @@ from oracle.protocol.types import Digest
 @asynccontextmanager
 async def _opened() -> AsyncIterator[tuple[DevnetUser, TokenUser]]:
     devnet = load()
-    (model_id,) = devnet.models.values()
+    model_id = next(iter(devnet.models.values()))
     async with open_user(devnet, find_model(model_id)) as user, open_tokens(user) as tokens:
         yield user, tokens
 
@@ -43,24 +43,46 @@ async def run_transfer(console: Console, name: str, amount: str, route: tuple[st
         units = parse_amount(amount, token.decimals(origin))
         target = tokens.recipient(to, wishes.recipient)
         fee = 0 if wishes.fee is None else parse_amount(wishes.fee, token.wire_decimals)
+
+        def tell(line: str) -> None:
+            console.print(f"  {line}", highlight=False)
+
+        if origin == EVM:
+            await tokens.score_out(token, units, target, tell)
         digest = await tokens.send(token, origin, units, target, Terms(wishes.lifetime, fee))
         console.print(f"transfer 0x{digest.hex()} sent", highlight=False)
         until = "confirmed" if wishes.wait_final else "delivered"
         patience = FOLLOW_SECONDS + (wishes.lifetime or 0)
-        await tokens.follow(digest, lambda line: console.print(f"  {line}", highlight=False), patience, until)
+        await tokens.follow(digest, tell, patience, until)
+        if to == EVM and (waiting := await tokens.evm.waiting(token.token_id, digest)) is not None:
+            why = "for a risk score" if waiting.guarded else "over the rate limit"
+            command = f"sibyl bridge release 0x{digest.hex()} --token {name}"
+            console.print(f"it waits {why}; pay it out with: {command}", highlight=False)
         held = show_amount(await tokens.balance(token, to), token.decimals(to))
         if wishes.recipient is None:
             console.print(f"you hold {held} {token.symbol} on {to} now", highlight=False)
 
 
-async def run_transfer_status(console: Console, text: str) -> None:
-    """What each node knows. Raises ConfigError for an id that no node knows."""
+async def run_release(console: Console, name: str, text: str) -> None:
+    """Pay out what waits on the EVM chain; first ask for its risk score where the guard wants one."""
+    async with _opened() as (_, tokens):
+        token = await tokens.token(name)
+        await tokens.score_in(token, _digest(text), lambda line: console.print(f"  {line}", highlight=False))
+
+
+def _digest(text: str) -> Digest:
     try:
         digest = Digest(bytes.fromhex(text.removeprefix("0x")))
     except ValueError:
         digest = Digest(b"")
     if len(digest) != 32:
         raise ConfigError(f"“{text}” is no transfer's id: give 32 bytes in hexadecimal, as `sibyl transfer` printed.")
+    return digest
+
+
+async def run_transfer_status(console: Console, text: str) -> None:
+    """What each node knows. Raises ConfigError for an id that no node knows."""
+    digest = _digest(text)
     async with _opened() as (user, _):
         reports = await user.node_reports(digest)
     if not reports:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -12,6 +12,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from bridges.evm.abi import account_of, address_of
+from bridges.evm.guard import Clearance, ClearanceState, EvmGuard
 from bridges.evm.token_permits import PermitAccount
 from bridges.evm.tokens import EvmTokens
 from bridges.solana.tokens import SolanaTokens
@@ -71,6 +72,7 @@ class TokenUser:
     user: DevnetUser
     evm: EvmTokens
     solana: SolanaTokens
+    guard: EvmGuard | None = None
 
     def address(self, chain: str) -> InteropAddress:
         """The user's own account on a chain."""
@@ -154,6 +156,68 @@ class TokenUser:
         posted = await self.solana.transfer(token.mint, recipient, amount, expiry=UnixSeconds(expiry), fee=terms.fee)
         return posted.request_id
 
+    # ---- the guard ----
+
+    async def score_out(self, token: Token, amount: int, recipient: InteropAddress, tell: Tell) -> None:
+        """Let the guard score a transfer out of the EVM chain that is above its limit, and wait for the score. Raises Rejected when it is denied.
+
+        A transfer that needs no score is none of its business.
+        """
+        status = await self.evm.status(token.token_id)
+        wire = amount // status.token.scale
+        if self.guard is None or status.guard != self.guard.address or wire <= status.guard_limit:
+            return
+        bridge, sender = status.token.bridge, self.evm.address
+        known = await self.guard.outbound(bridge, sender, recipient.account, wire)
+        if known.state is not ClearanceState.CLEARED:
+            asked = await self.guard.ask_outbound(bridge, recipient.account, wire)
+            tell(f"above the guard's limit: a risk score is asked for, request 0x{asked.request_id.hex()}")
+            known = await self._scored(lambda: self._outbound(bridge, sender, recipient.account, wire))
+        self._require_cleared(known, tell)
+
+    async def score_in(self, token: Token, digest: Digest, tell: Tell) -> None:
+        """Let the guard score a transfer that waits for it on the EVM chain, and pay it out. Raises Rejected when none waits or it is denied."""
+        waiting = await self.evm.waiting(token.token_id, digest)
+        if self.guard is None or waiting is None:
+            raise Rejected(
+                f"No transfer 0x{digest.hex()} of {token.symbol} waits on the EVM chain.", reason="NotQueued"
+            )
+        bridge = (await self.evm.status(token.token_id)).token.bridge
+        if waiting.guarded:
+            known = await self.guard.inbound(bridge, digest)
+            if known.state is not ClearanceState.CLEARED:
+                asked = await self.guard.ask_inbound(bridge, digest)
+                tell(f"a risk score is asked for, request 0x{asked.request_id.hex()}")
+                known = await self._scored(lambda: self._inbound(bridge, digest))
+            self._require_cleared(known, tell)
+        await self.evm.release(token.token_id, digest)
+        tell("paid out")
+
+    async def _outbound(self, bridge: ChecksumAddress, sender: ChecksumAddress, to: Account, wire: int) -> Clearance:
+        if self.guard is None:
+            raise ConfigError("This devnet has no guard.")
+        return await self.guard.outbound(bridge, sender, to, wire)
+
+    async def _inbound(self, bridge: ChecksumAddress, digest: Digest) -> Clearance:
+        if self.guard is None:
+            raise ConfigError("This devnet has no guard.")
+        return await self.guard.inbound(bridge, digest)
+
+    async def _scored(self, look: Callable[[], Awaitable[Clearance]]) -> Clearance:
+        try:
+            async with asyncio.timeout(FOLLOW_SECONDS):
+                while (found := await look()).state is ClearanceState.ASKED:  # noqa: ASYNC110 - the chain is asked
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError as error:
+            raise Transient(f"The oracle gave no score within {FOLLOW_SECONDS:g} s. Ask again later.") from error
+        return found
+
+    @staticmethod
+    def _require_cleared(found: Clearance, tell: Tell) -> None:
+        if found.state is not ClearanceState.CLEARED:
+            raise Rejected(f"The guard says no: the transfer's risk score is {found.score}.", reason="GuardDenied")
+        tell(f"cleared by the guard: the transfer's risk score is {found.score}")
+
     async def follow(
         self, digest: Digest, tell: Tell, timeout: float = FOLLOW_SECONDS, until: str = "delivered"
     ) -> float:
@@ -223,4 +287,5 @@ async def open_tokens(user: DevnetUser) -> AsyncIterator[TokenUser]:
         user,
         EvmTokens(user.evm_sender, account_of(evm.token_factory), permits),
         SolanaTokens(user.solana_client, program, tokens, key),
+        None if evm.guard is None else EvmGuard(user.evm_sender, account_of(evm.guard)),
     )

@@ -1,7 +1,8 @@
 """`python -m oracle.app.verify halmos|slither [ARGUMENTS…]`: the two verification tools on the EVM contracts.
 
 Guarantees: both run as programs of their own (they are AGPL-3.0, and nothing here imports them), in a virtual environment of their own under
-`build/verify`, installed from `requirements-verify.lock` by hash; what they compile lies under `build/` too. The exit status is the tool's.
+`build/verify`, installed from `requirements-verify.lock` by hash; what they compile lies under `build/` too. The exit status is halmos's;
+slither's says whether it found what is accepted and nothing else (`oracle/app/slither_findings.py`), or is its own when it is given arguments.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from oracle.app import slither_findings
 from oracle.app.toolchain import Toolchain, ensure_toolchain
 from oracle.errors import ConfigError
 
@@ -54,14 +56,14 @@ def run(toolchain: Toolchain, tool: str, arguments: Sequence[str]) -> int:
         "FOUNDRY_OUT": str(out / "out"),
         "FOUNDRY_CACHE_PATH": str(out / "cache"),
     }
-    command = [tool, *_ARGUMENTS[tool]]
-    if tool == "halmos":
-        # Only the proofs and what they import, without `via_ir`, whose compilation takes minutes.
-        environment |= {"FOUNDRY_SRC": "test/symbolic", "FOUNDRY_TEST": "test/symbolic"}
-        command += ["--forge-build-out", os.path.relpath(out / "out", toolchain.root / "contracts" / "evm")]
-    else:
-        command += ["--foundry-out-directory", os.path.relpath(out / "out", toolchain.root / "contracts" / "evm")]
     directory = toolchain.root / "contracts" / "evm"
+    if tool == "slither":
+        # The copy that it reads has its own output directories, as foundry.toml names them.
+        environment = {name: value for name, value in environment.items() if name not in {"FOUNDRY_OUT", "FOUNDRY_CACHE_PATH"}}
+        return slither_findings.run(directory, out, toolchain.node_modules, environment, arguments)
+    # Only the proofs and what they import, without `via_ir`, whose compilation takes minutes.
+    environment |= {"FOUNDRY_SRC": "test/symbolic", "FOUNDRY_TEST": "test/symbolic"}
+    command = [tool, *_ARGUMENTS[tool], "--forge-build-out", os.path.relpath(out / "out", directory)]
     return subprocess.run([*command, *arguments], cwd=directory, env=environment, check=False).returncode
 
 

@@ -34,6 +34,11 @@ class EvmPart(_Part):
     verifier: str
     token_factory: str
     weth: str
+    guard: str | None
+    """The transfer guard, on a devnet that has one."""
+    timelock: str
+    """Owner of the contracts; `governor_key` proposes to it and carries out."""
+    governor_key: Hex
     user_key: Hex
     stranger_key: Hex
 

@@ -24,8 +24,10 @@ from bridges.evm.deploy import (
     deploy_tokens,
 )
 from bridges.evm.governance import Governance, hand_over
+from bridges.evm.guard import GuardSettings, deploy_guard
 from bridges.evm.requester import EvmRequester
 from bridges.evm.sender import Sender
+from bridges.evm.tokens import EvmTokens
 from bridges.solana.client import SolanaClient
 from bridges.solana.consumer import SolanaConsumer
 from bridges.solana.deploy import SolanaGovernance
@@ -34,6 +36,7 @@ from bridges.solana.layout import ModelAccount
 from bridges.solana.tokens import SolanaTokens
 from bridges.solana.tokens_instructions import Link, Settings
 from circuits.catalogue import ModelArtifacts, ensure_model
+from circuits.models.risk.build import RECOMMENDED_BOUND
 from contracts.evm.build import compile_verifier
 from contracts.solana.build import build_programs
 from contracts.solana.deploy import deploy_program
@@ -51,7 +54,7 @@ from oracle.app.devnet.nodes import (
 from oracle.app.toolchain import Toolchain
 from oracle.protocol.interop import InteropAddress
 from oracle.protocol.quorum import quorum
-from oracle.protocol.types import Account, Chain, CommitteeEpoch, Endpoint, evm_account
+from oracle.protocol.types import Account, Chain, CommitteeEpoch, Endpoint, Policy, evm_account
 
 Progress = Callable[[str], None]
 
@@ -64,6 +67,10 @@ ACTIVATION_DELAY = 5
 PRICE_LAMPORTS = 5_000_000
 GOVERNANCE_SECONDS = 2
 """Between an act of governance on Solana (a new group key, a change at the token bridge) and its effect. Production takes days."""
+GUARD_LIMIT = 100 * 10**9
+"""Wire units of ether (100) above which a transfer needs a risk score on a guarded devnet."""
+GUARD_SECONDS = 3_600
+"""How long a decision on a transfer out holds there."""
 QUEUE_SECONDS = 60
 """How long an inbound transfer over its limit waits on Solana."""
 
@@ -79,6 +86,8 @@ class DevnetOptions:
     slot_milliseconds: int = 100
     prove_takeover: float = 8.0
     """Seconds after which the next member proves in the place of a silent one."""
+    guarded: bool = False
+    """Whether ether is registered with a guard: transfers of more than GUARD_LIMIT need a risk score, which the oracle itself gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +111,23 @@ class Devnet:
     """A running devnet."""
 
     directory: Path
-    model: ModelArtifacts
+    models: tuple[ModelArtifacts, ...]
+    """The first is what questions are about; the second, on a guarded devnet, the guard's."""
     committee: DevnetCommittee
     evm: AnvilChain
     evm_contracts: EvmDeployment
     evm_tokens: TokenDeployment
+    evm_guard: ChecksumAddress | None
     evm_timelock: ChecksumAddress
     """Owner of the EVM contracts; the deployer's account proposes."""
     solana: SurfnetChain
     solana_programs: SolanaDeployment
     nodes: tuple[NodeProcess, ...]
+
+    @property
+    def model(self) -> ModelArtifacts:
+        """The model that questions are about."""
+        return self.models[0]
 
     def file(self) -> DevnetFile:
         """What other commands need to know."""
@@ -121,7 +137,7 @@ class Devnet:
             pid=os.getpid(),
             group_key="0x" + self.committee.group_key.hex(),
             quorum=quorum(len(self.nodes)),
-            models={self.model.name: "0x" + self.model.model_id.hex()},
+            models={model.name: "0x" + model.model_id.hex() for model in self.models},
             evm=EvmPart(
                 rpc_url=self.evm.rpc_url,
                 chain_id=self.evm.chain_id,
@@ -135,6 +151,9 @@ class Devnet:
                 verifier=str(contracts.verifiers[0]),
                 token_factory=self.evm_tokens.factory,
                 weth=self.evm_tokens.weth,
+                guard=self.evm_guard,
+                timelock=self.evm_timelock,
+                governor_key="0x" + self.evm.accounts[DEPLOYER].private_key.hex(),
                 user_key="0x" + self.evm.accounts[USER].private_key.hex(),
                 stranger_key="0x" + self.evm.accounts[STRANGER].private_key.hex(),
             ),
@@ -172,7 +191,8 @@ async def running_devnet(
         if directory is None:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sibyl-devnet-")))
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        model = await asyncio.to_thread(ensure_model, "tumour")
+        names = ("tumour", "risk") if options.guarded else ("tumour",)
+        models = tuple([await asyncio.to_thread(ensure_model, name) for name in names])
         nodes = plan_nodes(directory, options.nodes)
         node_keys = [Keypair() for _ in nodes]
         user, stranger, treasury = Keypair(), Keypair(), Keypair().pubkey()
@@ -196,19 +216,25 @@ async def running_devnet(
         ids = [key.pubkey() for key in keys]
         programs = SolanaDeployment(ids[0], ids[1], ids[2], treasury, user, stranger)
         contracts, _ = await asyncio.gather(
-            _deploy_evm(toolchain, evm, committee, model, programs.endpoint(solana), options.nodes, progress),
+            _deploy_evm(toolchain, evm, committee, models, programs.endpoint(solana), options.nodes, progress),
             _deploy_solana(solana, keys, progress),
         )
-        await _introduce(evm, contracts, solana, programs, committee, model, progress)
-        tokens, timelock = await _link_tokens(evm, contracts, solana, programs)
+        await _introduce(evm, contracts, solana, programs, committee, models[0], progress)
+        tokens = await _link_tokens(evm, contracts, solana, programs)
+        guard = await _guard_ether(evm, contracts, tokens, models[1]) if options.guarded else None
+        timelock = await _hand_over(evm, contracts, tokens)
         for node, share, key in zip(nodes, committee.shares, node_keys, strict=True):
             write_member(node.directory, share, evm.accounts[FIRST_NODE + node.identifier - 1].private_key, key)
-        settings = _settings(evm, contracts, solana, programs, committee, model, tokens.factory, options.prove_takeover)
+        settings = _settings(
+            evm, contracts, solana, programs, committee, models, tokens.factory, options.prove_takeover
+        )
         write_configs(nodes, settings)
         write_relay_config(directory / "relay", nodes, settings, (evm.accounts[STRANGER].private_key, stranger))
         progress(f"starting {len(nodes)} nodes")
         await stack.enter_async_context(running_nodes(nodes))
-        yield Devnet(directory, model, committee, evm, contracts, tokens, timelock, solana, programs, tuple(nodes))
+        yield Devnet(
+            directory, models, committee, evm, contracts, tokens, guard, timelock, solana, programs, tuple(nodes)
+        )
 
 
 def _settings(
@@ -217,13 +243,13 @@ def _settings(
     solana: SurfnetChain,
     programs: SolanaDeployment,
     committee: DevnetCommittee,
-    model: ModelArtifacts,
+    models: tuple[ModelArtifacts, ...],
     token_factory: str,
     prove_takeover: float,
 ) -> NodeSettings:
     return NodeSettings(
         group_key=committee.group_key,
-        models=(model.directory,),
+        models=tuple(model.directory for model in models),
         evm_rpc=evm.rpc_url,
         chain_id=evm.chain_id,
         gateway=contracts.gateway,
@@ -242,24 +268,13 @@ async def _deploy_evm(
     toolchain: Toolchain,
     chain: AnvilChain,
     committee: DevnetCommittee,
-    model: ModelArtifacts,
+    models: tuple[ModelArtifacts, ...],
     peer: Endpoint,
     nodes: int,
     progress: Progress,
 ) -> EvmDeployment:
     progress("deploying the EVM contracts")
-    verifier = await asyncio.to_thread(compile_verifier, toolchain, model.verifier_sol)
-    registration = ModelRegistration(
-        model_id=model.model_id,
-        input_count=model.input_count,
-        output_count=model.output_count,
-        input_scale=model.input_scale,
-        output_scale=model.output_scale,
-        input_bound=model.input_bound,
-        price=PRICE_WEI,
-        verifier=verifier.bytecode,
-        proof_length=model.proof_length,
-    )
+    registrations = tuple([await asyncio.to_thread(_registration, toolchain, model) for model in models])
     plan = DeploymentPlan(
         group_key=GroupKey(
             int.from_bytes(committee.group_key_x),
@@ -269,13 +284,28 @@ async def _deploy_evm(
             bytes(range(nodes)),
         ),
         payees=tuple(account.address for account in chain.accounts[FIRST_NODE : FIRST_NODE + nodes]),
-        models=(registration,),
+        models=registrations,
         peers=(peer,),
         consumer_owner=chain.accounts[USER].address,
         activation_delay=ACTIVATION_DELAY,
     )
     async with EvmClient(chain.rpc_url, chain.chain_id) as client:
         return await deploy(Sender(client, EvmAccount(chain.accounts[DEPLOYER].private_key)), plan)
+
+
+def _registration(toolchain: Toolchain, model: ModelArtifacts) -> ModelRegistration:
+    """A model as the registry knows it, with its verifier compiled."""
+    return ModelRegistration(
+        model_id=model.model_id,
+        input_count=model.input_count,
+        output_count=model.output_count,
+        input_scale=model.input_scale,
+        output_scale=model.output_scale,
+        input_bound=model.input_bound,
+        price=PRICE_WEI,
+        verifier=compile_verifier(toolchain, model.verifier_sol).bytecode,
+        proof_length=model.proof_length,
+    )
 
 
 async def _deploy_solana(chain: SurfnetChain, keys: tuple[Keypair, ...], progress: Progress) -> None:
@@ -329,8 +359,8 @@ async def _introduce(
 
 async def _link_tokens(
     evm: AnvilChain, contracts: EvmDeployment, solana: SurfnetChain, programs: SolanaDeployment
-) -> tuple[TokenDeployment, ChecksumAddress]:
-    """The two ends of the token bridge, each knowing the other (TOKENS.md §1); then everything on the EVM chain goes to a timelock."""
+) -> TokenDeployment:
+    """The two ends of the token bridge, each knowing the other (TOKENS.md §1)."""
     program, tokens_program = Account(bytes(programs.program)), Account(bytes(programs.tokens_program))
     async with (
         EvmClient(evm.rpc_url, evm.chain_id) as evm_client,
@@ -343,14 +373,30 @@ async def _link_tokens(
         link = Link(
             contracts.endpoint, _account(deployed.factory), deployed.native_bridge_hash, deployed.wrapped_bridge_hash
         )
-        governance = Governance(
-            (sender.address,), evm.accounts[GUARDIAN].address, (sender.address,), delay=GOVERNANCE_SECONDS
-        )
-        timelock, _ = await asyncio.gather(
-            hand_over(sender, contracts, governance, deployed),
-            bridge.initialise(link, Settings(solana.payer.pubkey(), QUEUE_SECONDS, GOVERNANCE_SECONDS)),
-        )
-        return deployed, timelock
+        await bridge.initialise(link, Settings(solana.payer.pubkey(), QUEUE_SECONDS, GOVERNANCE_SECONDS))
+        return deployed
+
+
+async def _guard_ether(
+    evm: AnvilChain, contracts: EvmDeployment, tokens: TokenDeployment, model: ModelArtifacts
+) -> ChecksumAddress:
+    """Register ether, and let transfers of it above the limit wait for a proven risk score (TOKENS.md §6)."""
+    async with EvmClient(evm.rpc_url, evm.chain_id) as client:
+        sender = Sender(client, EvmAccount(evm.accounts[DEPLOYER].private_key))
+        bridge = (await EvmTokens(sender, _account(tokens.factory)).register(tokens.weth)).bridge
+        guard = await deploy_guard(sender, tokens.factory, contracts.hub)
+        settings = GuardSettings(model.model_id, Policy.PROVEN, RECOMMENDED_BOUND, GUARD_SECONDS)
+        await guard.configure(bridge, settings, GUARD_LIMIT)
+        return guard.address
+
+
+async def _hand_over(evm: AnvilChain, contracts: EvmDeployment, tokens: TokenDeployment) -> ChecksumAddress:
+    """Everything on the EVM chain goes to a timelock."""
+    async with EvmClient(evm.rpc_url, evm.chain_id) as client:
+        sender = Sender(client, EvmAccount(evm.accounts[DEPLOYER].private_key))
+        guardian = evm.accounts[GUARDIAN].address
+        governance = Governance((sender.address,), guardian, (sender.address,), delay=GOVERNANCE_SECONDS)
+        return await hand_over(sender, contracts, governance, tokens)
 
 
 def _account(address: str) -> Account:

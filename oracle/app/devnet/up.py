@@ -15,10 +15,12 @@ from oracle.errors import ChainError
 WATCH_SECONDS = 1.0
 
 
-async def run_devnet(console: Console, nodes: int, ports: tuple[int, int], directory: Path | None) -> None:
+async def run_devnet(
+    console: Console, nodes: int, ports: tuple[int, int], directory: Path | None, *, guarded: bool = False
+) -> None:
     """Set up, start, tell where everything is, and wait. Raises ChainError when one of its processes ends by itself."""
     toolchain = run_setup(console)
-    options = DevnetOptions(nodes=nodes, evm_port=ports[0], solana_port=ports[1])
+    options = DevnetOptions(nodes=nodes, evm_port=ports[0], solana_port=ports[1], guarded=guarded)
 
     def tell(line: str) -> None:
         console.print(f"[dim]·[/] {line}", highlight=False)
