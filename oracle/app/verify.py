@@ -59,7 +59,9 @@ def run(toolchain: Toolchain, tool: str, arguments: Sequence[str]) -> int:
     directory = toolchain.root / "contracts" / "evm"
     if tool == "slither":
         # The copy that it reads has its own output directories, as foundry.toml names them.
-        environment = {name: value for name, value in environment.items() if name not in {"FOUNDRY_OUT", "FOUNDRY_CACHE_PATH"}}
+        environment = {
+            name: value for name, value in environment.items() if name not in {"FOUNDRY_OUT", "FOUNDRY_CACHE_PATH"}
+        }
         return slither_findings.run(directory, out, toolchain.node_modules, environment, arguments)
     # Only the proofs and what they import, without `via_ir`, whose compilation takes minutes.
     environment |= {"FOUNDRY_SRC": "test/symbolic", "FOUNDRY_TEST": "test/symbolic"}
