@@ -104,7 +104,7 @@ def run(project: Path, work: Path, node_modules: Path, environment: Mapping[str,
     copy, report = work / "evm", work / "report.json"
     copy_project(project, copy, node_modules)
     sys.stdout.write(
-        f"slither reads a copy of the contracts, in which {' and '.join(_REWRITES)} call a library by another name.\n"
+        "slither reads a copy of the contracts, in which the library Blueprints is called BlueprintCode (SLITHER.md).\n"
     )
     sys.stdout.flush()
     command = ["slither", ".", "--config-file", os.path.relpath(project / _CONFIGURATION, copy)]
