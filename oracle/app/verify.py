@@ -1,8 +1,9 @@
 """`python -m oracle.app.verify halmos|slither [ARGUMENTS…]`: the two verification tools on the EVM contracts.
 
 Guarantees: both run as programs of their own (they are AGPL-3.0, and nothing here imports them), in a virtual environment of their own under
-`build/verify`, installed from `requirements-verify.lock` by hash; what they compile lies under `build/` too. The exit status is halmos's;
-slither's says whether it found what is accepted and nothing else (`oracle/app/slither_findings.py`), or is its own when it is given arguments.
+`build/verify`, installed from `requirements-verify.lock` by hash; what they compile lies under `build/` too. The exit status of halmos
+says whether every claim was proved (`oracle/app/proofs.py`), or is its own when it is given arguments; slither's says whether it
+found what is accepted and nothing else (`oracle/app/slither_findings.py`), likewise.
 """
 
 import hashlib
@@ -14,16 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from oracle.app import slither_findings
+from oracle.app import proofs, slither_findings
 from oracle.app.toolchain import Toolchain, ensure_toolchain
 from oracle.errors import ConfigError
 
 _LOCK: Final = "requirements-verify.lock"
 _INSTALL_SECONDS: Final = 900
-_ARGUMENTS: Final = {
-    "halmos": ("--root", ".", "--loop", "64", "--solver-timeout-assertion", "60000"),
-    "slither": (".",),
-}
+_TOOLS: Final = ("halmos", "slither")
+_HALMOS_ARGUMENTS: Final = ("--root", ".", "--loop", "64", "--solver-timeout-assertion", "60000")
 
 
 def ensure_tools(root: Path) -> Path:
@@ -65,13 +64,15 @@ def run(toolchain: Toolchain, tool: str, arguments: Sequence[str]) -> int:
         return slither_findings.run(directory, out, toolchain.node_modules, environment, arguments)
     # Only the proofs and what they import, without `via_ir`, whose compilation takes minutes.
     environment |= {"FOUNDRY_SRC": "test/symbolic", "FOUNDRY_TEST": "test/symbolic"}
-    command = [tool, *_ARGUMENTS[tool], "--forge-build-out", os.path.relpath(out / "out", directory)]
+    command = [tool, *_HALMOS_ARGUMENTS, "--forge-build-out", os.path.relpath(out / "out", directory)]
+    if not arguments:
+        return proofs.prove(directory, out, command, environment)
     return subprocess.run([*command, *arguments], cwd=directory, env=environment, check=False).returncode
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the tool named first with the other arguments added."""
-    if not arguments or arguments[0] not in _ARGUMENTS:
+    if not arguments or arguments[0] not in _TOOLS:
         sys.stderr.write("Name a tool: python -m oracle.app.verify halmos|slither [ARGUMENTS…]\n")
         return 2
     try:

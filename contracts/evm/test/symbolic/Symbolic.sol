@@ -18,12 +18,20 @@ interface HalmosVm {
     function assume(bool condition) external pure;
     function warp(uint256 timestamp) external;
     function prank(address sender) external;
+    function etch(address account, bytes calldata code) external;
 }
 
 /// @dev A proof is a function that begins with `check_`: halmos looks for inputs with which one of its assertions fails.
 abstract contract Symbolic {
     Svm internal constant svm = Svm(address(uint160(uint256(keccak256("svm cheat code")))));
     HalmosVm internal constant vm = HalmosVm(address(uint160(uint256(keccak256("hevm cheat code")))));
+
+    /// @dev The code of `original` at an account whose storage may hold anything: what a constructor wrote, halmos would keep.
+    function _arbitrary(address original, address account) internal returns (address) {
+        vm.etch(account, original.code);
+        svm.enableSymbolicStorage(account);
+        return account;
+    }
 }
 
 /// @dev Says yes to every signature: what is proven holds for whatever a committee signs.
