@@ -13,7 +13,7 @@ from oracle.app.asking import EVM, SOLANA
 from oracle.app.tokens import ETHER, NATIVE_MINT, SOL, Token, TokenUser
 from oracle.errors import Transient
 
-BURST_SECONDS = 420.0
+BURST_SECONDS = 900.0
 SETTLE_SECONDS = 3.0
 """How long the balances are watched after all has arrived, for what may come twice."""
 AT_ONCE = 32

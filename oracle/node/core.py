@@ -43,7 +43,9 @@ MAX_RUNNING = 64
 MAX_RECEIPTS = 10_000
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 CHECK_SECONDS = 0.3
-"""Between two looks at a delivery that has not changed."""
+"""Between two looks at a delivery that has not changed, while few works are open; with more of them each is looked at less often."""
+MAX_CHECKS = 8
+"""Looks at deliveries that run at once: they must never keep a delivery itself waiting."""
 
 
 class EventLog(Protocol):
@@ -135,6 +137,8 @@ class _Running:
 
     tasks: set[Effect] = field(default_factory=set)
     pauses: dict[Effect, _Pause] = field(default_factory=dict)
+    crowd: float = 1.0
+    """How many times more deliveries are to be looked at than looks may run at once."""
 
 
 class Node:
@@ -297,20 +301,36 @@ class Node:
             used = time.thread_time()
             await self.signing.keep_early()
             signatures = []
+            looks: list[Effect] = []
             for effect in self.pipeline.due(self.member, self.clock()):
                 if isinstance(effect, Sign):
                     signatures.append(effect)
-                elif len(self._running.tasks) < MAX_RUNNING and self._may_start(effect):
-                    self._running.tasks.add(effect)
-                    group.create_task(self._attempt(effect), name=type(effect).__name__)
+                elif isinstance(effect, Check):
+                    looks.append(effect)
+                else:
+                    self._start(group, effect, MAX_RUNNING)
+            under_way = sum(isinstance(effect, Check) for effect in self._running.tasks)
+            self._running.crowd = max(1.0, len(looks) / MAX_CHECKS)
+            for effect in looks:
+                if under_way >= MAX_CHECKS:
+                    break
+                under_way += self._start(group, effect, MAX_RUNNING + MAX_CHECKS)
             self.signing.start(group, signatures)
-            # With thousands of open works a look takes a while, and each change asks for one: never more than a third of the processor.
-            await asyncio.sleep(min(LONGEST_LULL, 2 * (time.thread_time() - used)))
+            # With thousands of open works a look takes a while, and each change asks for one: never more than a tenth of the processor.
+            await asyncio.sleep(min(LONGEST_LULL, 9 * (time.thread_time() - used)))
             try:
                 async with asyncio.timeout(TICK_SECONDS):
                     await self._wake.wait()
             except TimeoutError:
                 pass
+
+    def _start(self, group: asyncio.TaskGroup, effect: Effect, most: int) -> bool:
+        """Begin an effect unless it runs or rests, or `most` run already; whether it began."""
+        if len(self._running.tasks) >= most or not self._may_start(effect):
+            return False
+        self._running.tasks.add(effect)
+        group.create_task(self._attempt(effect), name=type(effect).__name__)
+        return True
 
     def _may_start(self, effect: Effect) -> bool:
         tasks = self._running.tasks
@@ -333,7 +353,7 @@ class Node:
         else:
             self._running.pauses.pop(effect, None)
             if not done:
-                self._running.pauses[effect] = _Pause(time.monotonic() + CHECK_SECONDS)
+                self._running.pauses[effect] = _Pause(time.monotonic() + CHECK_SECONDS * self._running.crowd)
         finally:
             self._running.tasks.discard(effect)
             self._wake.set()
