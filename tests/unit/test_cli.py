@@ -218,7 +218,7 @@ def test_request__devnet_that_ended__says_so(ask: Run, monkeypatch: pytest.Monke
     keys = {"user_key": "0x", "stranger_key": "0x", "pid": ended.pid}
     left = {
         "directory": "", "pid": ended.pid, "group_key": "0x", "quorum": 3, "models": {}, "nodes": [],
-        "evm": evm | keys | {"chain_id": 1}, "solana": solana | keys | {"genesis_hash": "0x"},
+        "evm": evm | keys | {"chain_id": 1, "guard": None, "timelock": "", "governor_key": "0x"}, "solana": solana | keys | {"genesis_hash": "0x"},
     }  # fmt: skip
     path = tmp_path / "devnet.json"
     path.write_text(json.dumps(left))
