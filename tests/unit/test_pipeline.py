@@ -1,4 +1,4 @@
-"""The pipeline's rules (oracle/pipeline.py, rules 1 to 3), transition by transition."""
+"""The pipeline's rules (oracle/pipeline, rules 1 to 3), transition by transition."""
 
 import pytest
 

@@ -1,0 +1,162 @@
+"""What a member of the committee owes for a message at a time (rule 2 of the package): the effects, and who is patient how long."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from oracle.pipeline.events import Millis
+from oracle.pipeline.work import Work, needs_signature
+from oracle.protocol.message import Message
+from oracle.protocol.quorum import duty_order
+from oracle.protocol.types import Digest, Endpoint, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Infer:
+    """Run the model."""
+
+    work_id: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Prove:
+    """Make the proof and spread it."""
+
+    work_id: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """Coordinate a signature over the work's digests and spread it."""
+
+    work_id: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Deliver one message."""
+
+    work_id: Digest
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Ask a destination whether it has one message, and whether that is final."""
+
+    work_id: Digest
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """Look whether the operator holds the key that a rotation brings."""
+
+    work_id: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Lapse:
+    """Ask the destination whether a message that expired can never arrive any more."""
+
+    work_id: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Close the work."""
+
+    work_id: Digest
+
+
+Effect = Infer | Prove | Approve | Sign | Submit | Check | Lapse | Expire
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """How long a member waits for the one before it in the duty order, in milliseconds, for each duty."""
+
+    prove: int = 20_000
+    sign: int = 3_000
+    submit: int = 4_000
+
+    expiry_grace: int = 60_000
+    """How long past its deadline a message is still watched: its destination's clock may lag."""
+
+
+APPROVAL_PATIENCE = 30 * 86_400_000
+"""How long a rotation that nobody here approves is kept open, in milliseconds: anyone can post one, and most will never be approved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Who this node is: its identifier, all identifiers of the committee, the gateways it can deliver to, and its patience."""
+
+    identifier: int
+    committee: tuple[int, ...]
+    destinations: frozenset[Endpoint]
+    takeover: Takeover = Takeover()
+
+
+_order = lru_cache(maxsize=4096)(duty_order)
+
+
+def _rank(member: Member, digest: Digest, duty: str, first: int | None = None) -> int:
+    order = _order(member.committee, digest, duty)
+    if first in order:
+        order = (first, *(identifier for identifier in order if identifier != first))
+    return order.index(member.identifier)
+
+
+def due(work: Work, member: Member, now: Millis) -> Iterator[Effect]:
+    """What `member` owes for this work at `now`. Deterministic; yields the same again until an event changes the state."""
+    if work.finished:
+        return
+    work_id = work.message.digest
+    if work.message.kind is Kind.ROTATION and work.ready_at is None and now > work.observed_at + APPROVAL_PATIENCE:
+        yield Expire(work_id)
+        return
+    expiry = 0 if work.lapsed else work.message.expiry * 1000
+    open_for_delivery = not expiry or now <= expiry
+    if not open_for_delivery and _may_lapse(work, member):
+        yield Lapse(work_id)
+    elif expiry and now > expiry + member.takeover.expiry_grace:
+        yield Expire(work_id)
+        return
+    # What others delivered needs no proof and no signature any more; what is delivered is only watched until it is final.
+    if open_for_delivery and (not work.deliverables or work.deliverables.keys() - work.delivered):
+        yield from _due_before_delivery(work, work_id, member, now)
+    for digest, message in work.deliverables.items():
+        if digest in work.confirmed or message.destination not in member.destinations:
+            continue
+        if open_for_delivery and digest not in work.delivered and _may_submit(work, message, digest, member, now):
+            yield Submit(work_id, digest)
+        yield Check(work_id, digest)
+
+
+def _may_lapse(work: Work, member: Member) -> bool:
+    """A user's message is never just given up: it arrived, or its sender is told that it did not."""
+    return work.message.kind is Kind.MESSAGE and work.message.destination in member.destinations
+
+
+def _due_before_delivery(work: Work, work_id: Digest, member: Member, now: Millis) -> Iterator[Effect]:
+    patience = member.takeover
+    if work.message.kind is Kind.INFERENCE_REQUEST and work.outcome is None:
+        yield Infer(work_id)
+    elif work.ready_at is None and work.message.kind is Kind.ROTATION:
+        yield Approve(work_id)
+    elif work.ready_at is None:
+        if now >= (work.inferred_at or 0) + _rank(member, work_id, "prove") * patience.prove:
+            yield Prove(work_id)
+    elif (
+        work.attestation is None
+        and work.to_sign
+        # Who proved knows first that the others checked the proof, so it is the first to ask for signatures.
+        and now >= work.ready_at + _rank(member, work_id, "sign", work.prover) * patience.sign
+    ):
+        yield Sign(work_id)
+
+
+def _may_submit(work: Work, message: Message, digest: Digest, member: Member, now: Millis) -> bool:
+    since = work.attested_at if needs_signature(message) else work.ready_at
+    return since is not None and now >= since + _rank(member, digest, "submit") * member.takeover.submit

@@ -1,0 +1,227 @@
+"""What a node knows of one message, and how an event changes it (rules 1 and 3 of the package)."""
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from oracle.pipeline.events import (
+    Approved,
+    Attested,
+    Confirmed,
+    Delivered,
+    Event,
+    Expired,
+    Inferred,
+    Lapsed,
+    Millis,
+    Observed,
+    Outdated,
+    Proved,
+    Vanished,
+)
+from oracle.ports import GroupAttestation
+from oracle.protocol.errors import ProtocolError
+from oracle.protocol.message import (
+    InferenceResult,
+    Message,
+    Outcome,
+    non_delivery_message,
+    result_messages,
+    rotation_messages,
+)
+from oracle.protocol.types import Digest, Kind, Policy, Status
+
+
+class IllegalTransition(ProtocolError):
+    """The event contradicts what is known, or comes before its time."""
+
+
+class Stage(Enum):
+    """How far a message has come."""
+
+    OBSERVED = "observed"
+    INFERRED = "inferred"
+    PROVED = "proved"
+    ATTESTED = "attested"
+    DELIVERED = "delivered"
+    CONFIRMED = "confirmed"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """All that a node knows of one message.
+
+    `deliverables` are the messages that must reach destinations; this node signs or submits them from `ready_at` on. A lapsed work has one
+    deliverable: the non-delivery, for the sender.
+    """
+
+    message: Message
+    observed_at: Millis
+    outcome: Outcome | None = None
+    inferred_at: Millis | None = None
+    proof_id: bytes | None = None
+    prover: int | None = None
+    deliverables: dict[Digest, Message] = field(default_factory=dict)
+    ready_at: Millis | None = None
+    attestation: GroupAttestation | None = None
+    attested_at: Millis | None = None
+    delivered: frozenset[Digest] = frozenset()
+    confirmed: frozenset[Digest] = frozenset()
+    expired: bool = False
+    lapsed: bool = False
+
+    @property
+    def stage(self) -> Stage:
+        """The furthest step that is complete."""
+        if self.deliverables and self.confirmed >= self.deliverables.keys():
+            return Stage.CONFIRMED
+        if self.expired:
+            return Stage.EXPIRED
+        if self.deliverables and self.delivered >= self.deliverables.keys():
+            return Stage.DELIVERED
+        if self.attestation is not None:
+            return Stage.ATTESTED
+        if self.proof_id is not None:
+            return Stage.PROVED
+        return Stage.INFERRED if self.outcome is not None else Stage.OBSERVED
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is owed any more."""
+        return self.stage in (Stage.CONFIRMED, Stage.EXPIRED)
+
+    @property
+    def to_sign(self) -> tuple[Digest, ...]:
+        """Digests that this node may sign, in the order of the batch; empty before the work is ready."""
+        if self.ready_at is None:
+            return ()
+        return tuple(digest for digest, message in self.deliverables.items() if needs_signature(message))
+
+
+def needs_signature(message: Message) -> bool:
+    """Everything but an answer under PROVEN, which the proof alone carries (PROTOCOL.md §3, §4)."""
+    if message.kind is not Kind.INFERENCE_RESULT:
+        return True
+    result = InferenceResult.from_bytes(message.payload)
+    return result.policy is not Policy.PROVEN or result.status is not Status.ANSWERED
+
+
+def advance(work: Work | None, event: Event) -> Work:
+    """The state after `event`. Raises IllegalTransition (and DecodeError for an observed request that is malformed)."""
+    if isinstance(event, Observed):
+        return _observed(work, event)
+    if work is None:
+        raise IllegalTransition("The first event of a message is that it was observed.")
+    if work.expired and not isinstance(event, Confirmed | Delivered | Vanished | Expired):
+        raise IllegalTransition("The message has expired.")
+    match event:
+        case Inferred():
+            return _inferred(work, event)
+        case Proved():
+            return _proved(work, event)
+        case Attested():
+            return _attested(work, event)
+        case Outdated():
+            return _outdated(work, event)
+        case Delivered(digest=digest):
+            _check_deliverable(work, digest)
+            if digest in work.delivered:
+                return work
+            return replace(work, delivered=work.delivered | {digest})
+        case Confirmed(digest=digest):
+            _check_deliverable(work, digest)
+            if digest in work.confirmed:
+                return work
+            return replace(work, delivered=work.delivered | {digest}, confirmed=work.confirmed | {digest})
+        case Vanished(digest=digest):
+            return _vanished(work, digest)
+        case Approved():
+            return _approved(work, event)
+        case Lapsed():
+            return _lapsed(work, event)
+        case Expired():
+            return work if work.expired else replace(work, expired=True)
+
+
+def _observed(work: Work | None, event: Observed) -> Work:
+    if work is not None:
+        return work
+    message = event.message
+    if message.kind is Kind.MESSAGE:
+        return Work(message, event.at, deliverables={message.digest: message}, ready_at=event.at)
+    if message.kind is Kind.INFERENCE_REQUEST:
+        # Its results must be expressible, whatever the outcome: a remote on the origin's own chain is refused here, once.
+        result_messages(message, Outcome(Status.UNKNOWN_MODEL))
+        return Work(message, event.at)
+    if message.kind is Kind.ROTATION:
+        return Work(message, event.at, deliverables={post.digest: post for post in rotation_messages(message)})
+    raise IllegalTransition("Results and non-deliveries are made by the committee; no gateway posts them.")
+
+
+def _inferred(work: Work, event: Inferred) -> Work:
+    if work.message.kind is not Kind.INFERENCE_REQUEST:
+        raise IllegalTransition("Only a request is inferred.")
+    if work.outcome is not None:
+        if work.outcome != event.outcome:
+            raise IllegalTransition("A second inference of the same request gave another outcome.")
+        return work
+    results = {message.digest: message for message in result_messages(work.message, event.outcome)}
+    ready_at = None if event.outcome.status is Status.ANSWERED else event.at
+    return replace(work, outcome=event.outcome, inferred_at=event.at, deliverables=results, ready_at=ready_at)
+
+
+def _proved(work: Work, event: Proved) -> Work:
+    if work.outcome is None or work.outcome.status is not Status.ANSWERED:
+        raise IllegalTransition("Only an answered request has a proof, and only after this node's own inference.")
+    if work.proof_id is not None:
+        return work  # proofs are randomised: a second one of the same statement adds nothing
+    return replace(work, proof_id=event.proof_id, prover=event.prover, ready_at=event.at)
+
+
+def _approved(work: Work, event: Approved) -> Work:
+    if work.message.kind is not Kind.ROTATION:
+        raise IllegalTransition("Only a rotation is approved.")
+    return work if work.ready_at is not None else replace(work, ready_at=event.at)
+
+
+def _lapsed(work: Work, event: Lapsed) -> Work:
+    if work.lapsed:
+        return work
+    message = work.message
+    if message.kind is not Kind.MESSAGE or not message.expiry:
+        raise IllegalTransition("Only a message with an expiry lapses.")
+    if work.confirmed:
+        raise IllegalTransition("What is final on its destination does not lapse.")
+    notice = non_delivery_message(message)
+    # The message's own digest is no deliverable from here on, so this node never signs it again.
+    return Work(message, work.observed_at, deliverables={notice.digest: notice}, ready_at=event.at, lapsed=True)
+
+
+def _attested(work: Work, event: Attested) -> Work:
+    if work.ready_at is None:
+        raise IllegalTransition("A signature counts only after this node itself reached what it covers.")
+    missing = set(work.to_sign) - set(event.attestation.digests)
+    if missing or not work.to_sign:
+        raise IllegalTransition("The signature does not cover what this node reached for the message.")
+    if work.attestation is not None:
+        return work
+    return replace(work, attestation=event.attestation, attested_at=event.at)
+
+
+def _outdated(work: Work, event: Outdated) -> Work:
+    if work.attestation is None or work.attestation.epoch != event.epoch:
+        return work
+    # The members' patience with one another begins anew, or all would ask for signatures at once.
+    return replace(work, attestation=None, attested_at=None, ready_at=event.at)
+
+
+def _vanished(work: Work, digest: Digest) -> Work:
+    _check_deliverable(work, digest)
+    if digest in work.confirmed:
+        raise IllegalTransition("What is final on its destination does not vanish.")
+    return replace(work, delivered=work.delivered - {digest}) if digest in work.delivered else work
+
+
+def _check_deliverable(work: Work, digest: Digest) -> None:
+    if digest not in work.deliverables:
+        raise IllegalTransition("What was delivered is not a message of this work.")
