@@ -3,6 +3,7 @@
 import asyncio
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from bridges.solana.instructions import GroupKey as SolanaGroupKey
 from bridges.solana.layout import ModelAccount
 from bridges.solana.tokens import SolanaTokens
 from bridges.solana.tokens_instructions import Link, Settings
+from bridges.solana.tokens_redeemer import TokenLookup
 from circuits.catalogue import ModelArtifacts, ensure_model
 from circuits.models.risk.build import RECOMMENDED_BOUND
 from contracts.evm.build import compile_verifier
@@ -52,6 +54,7 @@ from oracle.app.devnet.nodes import (
     write_relay_config,
 )
 from oracle.app.toolchain import Toolchain
+from oracle.errors import Transient
 from oracle.protocol.interop import InteropAddress
 from oracle.protocol.quorum import quorum
 from oracle.protocol.types import Account, Chain, CommitteeEpoch, Endpoint, Policy, evm_account
@@ -67,6 +70,8 @@ ACTIVATION_DELAY = 5
 PRICE_LAMPORTS = 5_000_000
 GOVERNANCE_SECONDS = 2
 """Between an act of governance on Solana (a new group key, a change at the token bridge) and its effect. Production takes days."""
+REGISTRATION_SECONDS, POLL_SECONDS = 120.0, 0.25
+"""How long a guarded devnet's nodes may take to make ether known on Solana, and how often that is looked at."""
 GUARD_LIMIT = 100 * 10**9
 """Wire units of ether (100) above which a transfer needs a risk score on a guarded devnet."""
 GUARD_SECONDS = 3_600
@@ -232,6 +237,9 @@ async def running_devnet(
         write_relay_config(directory / "relay", nodes, settings, (evm.accounts[STRANGER].private_key, stranger))
         progress(f"starting {len(nodes)} nodes")
         await stack.enter_async_context(running_nodes(nodes))
+        if options.guarded:
+            progress("carrying ether's registration to Solana")
+            await _until_ether_is_known(solana, programs, tokens)
         yield Devnet(
             directory, models, committee, evm, contracts, tokens, guard, timelock, solana, programs, tuple(nodes)
         )
@@ -388,6 +396,19 @@ async def _guard_ether(
         settings = GuardSettings(model.model_id, Policy.PROVEN, RECOMMENDED_BOUND, GUARD_SECONDS)
         await guard.configure(bridge, settings, GUARD_LIMIT)
         return guard.address
+
+
+async def _until_ether_is_known(solana: SurfnetChain, programs: SolanaDeployment, tokens: TokenDeployment) -> None:
+    """Return when the nodes have brought ether's registration to Solana. Raises Transient when they do not."""
+    async with SolanaClient(solana.rpc_url, solana.genesis_hash) as client:
+        lookup = TokenLookup(client, Account(bytes(programs.program)), Account(bytes(programs.tokens_program)))
+        deadline = time.monotonic() + REGISTRATION_SECONDS
+        while await lookup.by_native(_account(tokens.weth)) is None:
+            if time.monotonic() > deadline:
+                raise Transient(
+                    f"The nodes have not made ether known on Solana in {REGISTRATION_SECONDS:g} s. Their logs say why."
+                )
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def _hand_over(evm: AnvilChain, contracts: EvmDeployment, tokens: TokenDeployment) -> ChecksumAddress:

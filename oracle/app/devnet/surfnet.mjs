@@ -22,6 +22,9 @@ const DRAIN_INTERVAL_MS = 50;
 const CLOCK_INTERVAL_MS = 5_000;
 const TOLERANCE_MS = 250;
 const TRAVEL_MS = 5_000;
+// A chain under load answers late. Only one that has answered nothing for so long is taken for dead.
+const SILENCE_MS = 60_000;
+const RETRY_MS = 250;
 
 const [addonPath, configPath, readyPath] = process.argv.slice(2);
 
@@ -66,9 +69,22 @@ async function rpc(url, method, params = []) {
   return answer.result;
 }
 
+/** The answer of a call that is safe to repeat, asked again while the chain is too busy to answer. */
+async function patient(url, method, params) {
+  const started = performance.now();
+  for (;;) {
+    try {
+      return await rpc(url, method, params);
+    } catch (error) {
+      if (performance.now() - started > SILENCE_MS) throw error;
+      await sleep(RETRY_MS);
+    }
+  }
+}
+
 /** Keeps the chain's clock with this machine's, by pausing it for as long as its slots have run ahead. */
 async function keepTime(url, slotTimeMs) {
-  const now = async () => ({ slot: await rpc(url, 'getSlot', [{ commitment: 'processed' }]), at: performance.now() });
+  const now = async () => ({ slot: await patient(url, 'getSlot', [{ commitment: 'processed' }]), at: performance.now() });
   let start = await now();
   for (;;) {
     await sleep(CLOCK_INTERVAL_MS);
@@ -77,9 +93,9 @@ async function keepTime(url, slotTimeMs) {
     if (aheadMs > TRAVEL_MS) {
       start = current; // somebody moved the clock on purpose
     } else if (aheadMs >= TOLERANCE_MS) {
-      await rpc(url, 'surfnet_pauseClock');
+      await patient(url, 'surfnet_pauseClock');
       await sleep(aheadMs);
-      await rpc(url, 'surfnet_resumeClock');
+      await patient(url, 'surfnet_resumeClock');
     }
   }
 }
