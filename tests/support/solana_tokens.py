@@ -37,6 +37,7 @@ LINK = ti.Link(sp.EVM, FACTORY, bytes([0x11] * 32), bytes([0x22] * 32))
 QUEUE_DELAY = 3600
 GOVERNANCE_DELAY = 86_400
 ERC20 = evm_account(bytes([0xC0] * 20))
+OTHER_ERC20 = evm_account(bytes([0xC1] * 20))
 EVM_RECIPIENT = evm_account(bytes([0xAB] * 20))
 RENT = 10_000_000
 
@@ -302,6 +303,18 @@ def start(governance_delay: int = 0, bench: sp.Bench | None = None) -> TokenBenc
     step = initialise(tokens, settings=ti.Settings(tokens.guardian.pubkey(), QUEUE_DELAY, governance_delay))
     tokens.bench.accepted(step, signers=(tokens.bench.authority,))
     return tokens
+
+
+def payload(recipient: Pubkey, amount: int = 5) -> bytes:
+    """A transfer of wire units from the EVM user."""
+    sender = InteropAddress(sp.EVM.chain, sp.EVM_USER)
+    return TokenTransfer(sender, ChainType.SOLANA, Account(bytes(recipient)), amount).to_bytes()
+
+
+def unmoved(tokens: TokenBench, token: TokenAccount, message: Message) -> None:
+    """Assert that nothing was minted and the inbox account waits."""
+    assert tokens.supply(token.mint) == 0
+    assert tokens.bench.exists(tokens.at.sibyl.inbox(message.digest).address)
 
 
 def outgoing(message: Message) -> TokenTransfer:

@@ -23,11 +23,6 @@ START, AMOUNT, FEE = 1_000, 300, 20
 
 
 @pytest.fixture
-def tokens() -> TokenBench:
-    return st.start()
-
-
-@pytest.fixture
 def native(tokens: TokenBench) -> TokenAccount:
     token = tokens.register_native()
     tokens.give(tokens.user, token.mint, START)
@@ -39,13 +34,6 @@ def wrapped(tokens: TokenBench) -> TokenAccount:
     token = tokens.register_wrapped()
     tokens.receive(token, tokens.user, START)
     return token
-
-
-@pytest.fixture
-def mallory(tokens: TokenBench) -> Keypair:
-    key = Keypair()
-    tokens.bench.svm.airdrop(key.pubkey(), sp.FUNDS)
-    return key
 
 
 def outstanding(tokens: TokenBench, token: TokenAccount) -> int:

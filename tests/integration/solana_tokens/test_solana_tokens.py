@@ -31,11 +31,6 @@ PACKET = 1232
 DELIVERY_UNITS = 120_000
 
 
-@pytest.fixture
-def tokens() -> TokenBench:
-    return st.start()
-
-
 def test_solana_tokens__wrapped_token__registered_minted_and_burnt(tokens: TokenBench) -> None:
     token = tokens.register_wrapped(decimals=6)
     assert token.kind is TokenKind.WRAPPED

@@ -17,11 +17,6 @@ AMOUNT, FEE, SCALE = 500, 30, 100
 
 
 @pytest.fixture
-def tokens() -> TokenBench:
-    return st.start()
-
-
-@pytest.fixture
 def native(tokens: TokenBench) -> TokenAccount:
     """A token of 11 decimals (100 units in a wire unit), of which 1,000 wire units are locked."""
     token = tokens.register_native(decimals=11)

@@ -34,13 +34,6 @@ def native(tokens: TokenBench) -> TokenAccount:
     return token
 
 
-@pytest.fixture
-def mallory(tokens: TokenBench) -> Keypair:
-    key = Keypair()
-    tokens.bench.svm.airdrop(key.pubkey(), sp.FUNDS)
-    return key
-
-
 def limits_of(tokens: TokenBench, token: TokenAccount, cap: int = 5) -> tg.Act:
     return tg.set_limits(tokens.address(token), tg.Limits(cap=cap))
 
