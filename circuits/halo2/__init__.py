@@ -7,7 +7,7 @@ native code: integers and Keccak. Not constant-time (everything it sees is publi
     trace = verify(key, proof, instances)      # raises RejectedProof
 
 Modules, each importing only those above it: `errors`, `curve`, `pairing`, `key`, `transcript` (proof layout and challenges), `constraints`
-(what the circuit demands of the evaluations), `opening` (SHPLONK), `verifier`.
+(what the circuit demands of the evaluations), `opening` (SHPLONK), `verifier`. Beside them what a chain is given: `packed`, `prepared`, `upload`.
 """
 
 from circuits.halo2.errors import KeyFormatError, RejectedProof
