@@ -3,6 +3,7 @@
 A test makes a well-formed instruction with `bridges.solana.instructions` and then bends it; `refused` names the program's error.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from solders.account import Account as ChainAccount
@@ -324,3 +325,12 @@ def start(key: SchnorrKey | None = None) -> Bench:
         signers=(bench.authority,),
     )
     return bench
+
+
+def copy_account(
+    bench: Bench, source: Pubkey, target: Pubkey, owner: Pubkey, change: Callable[[bytearray], None]
+) -> None:
+    """Place a changed copy of an account at another address, under an owner."""
+    data = bytearray(bench.account(source).data)
+    change(data)
+    bench.put(target, bytes(data), owner)
