@@ -17,14 +17,16 @@ from rich.console import Console
 from bridges.evm.abi import account_of
 from bridges.evm.account import EvmAccount
 from bridges.evm.sender import Call, Sender
+from circuits.catalogue import ensure_model
 from oracle.app.asking import EVM, SOLANA, DevnetUser, open_user
 from oracle.app.burst import transfer_burst
 from oracle.app.devnet.network import DevnetOptions, running_devnet
 from oracle.app.figures import Figure, figure, figures_table, write_figures
 from oracle.app.scale import frost_figures
-from oracle.app.setup import run_setup
+from oracle.app.setup import DEMONSTRATION_MODEL, run_setup
 from oracle.app.tokens import ETHER, SOL, open_tokens
 from oracle.app.toolchain import Toolchain
+from oracle.app.verifier_figures import verifier_figures
 from oracle.errors import ConfigError, SibylError, Transient
 from oracle.protocol.hashing import keccak256
 from oracle.protocol.types import Account, Digest
@@ -48,6 +50,8 @@ async def run_bench(console: Console, output: Path, fresh_clone: bool) -> None:
         figures.append(await _fresh_clone(console))
     console.print("[dim]·[/] running the demo", highlight=False)
     figures += await _demo()
+    console.print("[dim]·[/] checking a proof in Solana's runtime, phase by phase", highlight=False)
+    figures += await verifier_figures(ensure_model(DEMONSTRATION_MODEL), COMMAND)
     console.print("[dim]·[/] delivering messages of 64 bytes", highlight=False)
     async with running_devnet(toolchain, DevnetOptions()) as devnet, open_user(devnet.file(), devnet.model) as user:
         figures += await _messages(user)
