@@ -5,11 +5,10 @@ types, errors those of `oracle.errors`.
 """
 
 import sys
-
-_LIMIT = sys.getrecursionlimit()
-
-import web3  # noqa: E402, F401  # see below
+from importlib import import_module
 
 # Importing web3 imports py_ecc, which raises the whole process's recursion limit to 100,000. With that limit a deeply nested JSON answer,
 # from an endpoint or from anyone else, ends the process by a stack overflow instead of a RecursionError. Nothing here needs it.
+_LIMIT = sys.getrecursionlimit()
+import_module("web3")
 sys.setrecursionlimit(_LIMIT if _LIMIT <= 10_000 else 1_000)

@@ -26,7 +26,7 @@ from web3.exceptions import (
     Web3Exception,
     Web3RPCError,
 )
-from web3.types import BlockIdentifier, FilterParams, RPCEndpoint, TxParams
+from web3.types import BlockIdentifier, FilterParams, RPCEndpoint, TxParams, Wei
 
 from bridges.evm.abi import decode_revert
 from bridges.evm.answers import Header, Log, Mined, header, log, mined
@@ -159,7 +159,7 @@ class EvmClient:
         if sender is not None:
             transaction["from"] = sender
         if value:
-            transaction["value"] = value  # type: ignore[typeddict-item]  # Wei is an int
+            transaction["value"] = Wei(value)
         if gas is not None:
             transaction["gas"] = gas
         return bytes(await self._ask("a call", lambda w3: w3.eth.call(transaction, block)))

@@ -7,7 +7,7 @@ logged. It does not retry: that is the client's work, with one policy for everyt
 
 import json
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -54,7 +54,7 @@ class HttpProvider(AsyncJSONBaseProvider):
         answer = json.loads(raw)
         if not isinstance(answer, dict):
             raise Transient(f"The endpoint {self.name} did not answer {method} with a JSON-RPC object.")
-        return answer  # type: ignore[return-value]  # web3 checks the object's fields in the next step
+        return cast(RPCResponse, answer)  # web3 checks the object's fields in the next step
 
     async def _post(self, body: bytes) -> bytes:
         headers = {"Content-Type": "application/json"}

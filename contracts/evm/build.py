@@ -8,7 +8,9 @@ holds the newest result, for the wheel and for `contracts.evm.artifacts`. It dep
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -150,21 +152,27 @@ def _compile(toolchain: EvmTools, source: str) -> Mapping[str, Json]:
 def _run(
     command: list[str], directory: Path, environment: dict[str, str], stdin: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            command,
-            cwd=directory,
-            env=environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=_COMPILE_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BuildError(
-            f"The Solidity compiler did not finish within {_COMPILE_SECONDS:.0f} s; try again on a quieter machine."
-        ) from error
+    # A session of its own: what the compiler started (forge runs node) must not outlive it when the time is up.
+    with subprocess.Popen(
+        command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=_COMPILE_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise BuildError(
+                f"The Solidity compiler did not finish within {_COMPILE_SECONDS:.0f} s; try again on a quieter machine."
+            ) from error
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 def _sources() -> dict[str, str | bytes]:
