@@ -14,11 +14,11 @@ from oracle.protocol.types import Policy
 
 ANSWER_SECONDS = 120.0
 _POLICIES = {"attested": Policy.ATTESTED, "proven": Policy.PROVEN, "both": Policy.BOTH}
+Route = tuple[str | None, str, str]
+"""Chain that asks (None: the usual one for the policy), chain that uses the answer, policy there."""
 
 
-async def run_request(
-    console: Console, model_name: str, input_file: Path, route: tuple[str, str, str], deadline: int
-) -> None:
+async def run_request(console: Console, model_name: str, input_file: Path, route: Route, deadline: int) -> None:
     """Ask and show the answer on each chain. Raises ConfigError for a route, policy or input that cannot be asked."""
     model = find_model(model_name)
     question = make_question(model, input_file, route)
@@ -35,27 +35,38 @@ async def run_request(
         console.print(_sentence(user, arrival), highlight=False)
 
 
-def make_question(model: ModelArtifacts, input_file: Path, route: tuple[str, str, str]) -> Question:
-    """The question that the command line describes, its input read and quantised."""
-    origin, to, policy_name = (part.lower() for part in route)
-    for name, value in (("--from", origin), ("--to", to)):
+def make_question(model: ModelArtifacts, input_file: Path, route: Route) -> Question:
+    """The question that the command line describes, its input read and quantised.
+
+    Under PROVEN a chain answers its own requests only, so without a word the chain that uses the answer asks; otherwise the EVM chain does.
+    """
+    to, policy_name = route[1].lower(), route[2].lower()
+    named = None if route[0] is None else route[0].lower()
+    for name, value in (("--from", EVM if named is None else named), ("--to", to)):
         if value not in (EVM, SOLANA):
             raise ConfigError(f"{name} is {EVM} or {SOLANA}, not “{value}”.")
     if policy_name not in _POLICIES:
         raise ConfigError(f"--policy is {', '.join(_POLICIES)}; not “{policy_name}”.")
     policy = _POLICIES[policy_name]
-    if to == SOLANA and policy is not Policy.ATTESTED:
-        raise ConfigError(
-            f"Solana checks the committee's signature only, in this version: ask with --policy attested, not {policy_name}."
-        )
-    if policy is Policy.PROVEN and origin != to:
-        raise ConfigError(
-            "Under --policy proven the chain that asks checks the proof itself: use it with --to equal to --from."
-        )
+    origin = (to if policy is Policy.PROVEN else EVM) if named is None else named
+    _check_route(origin, to, policy)
     inputs = read_inputs(model, input_file)
     if origin == to:
         return Question(inputs, origin, policy)
     return Question(inputs, origin, Policy.ATTESTED, policy)
+
+
+def _check_route(origin: str, to: str, policy: Policy) -> None:
+    """Raises ConfigError for what no chain serves (PROTOCOL.md §3, §4), with what to ask instead."""
+    if policy is Policy.PROVEN and origin != to:
+        raise ConfigError(
+            f"Under --policy proven a chain checks the proof against the request that it holds itself, so a question from {origin} cannot be "
+            f"answered so on {to}. Ask there (--from {to} --to {to} --policy proven), or let the committee sign (--policy attested)."
+        )
+    if policy is Policy.BOTH and to == SOLANA:
+        raise ConfigError(
+            "Solana checks the committee's signature or the proof, not both at once: ask with --policy attested, or with --policy proven."
+        )
 
 
 def read_inputs(model: ModelArtifacts, path: Path) -> tuple[int, ...]:

@@ -222,10 +222,18 @@ def request(
         typer.Option("--input", help="JSON: an object of the model's raw features by name (see `sibyl model sample`)."),
     ],
     model: Annotated[str, typer.Option(help="Name or id of the model.")] = "tumour",
-    origin: Annotated[str, typer.Option("--from", help="Chain that asks: evm or solana.")] = "evm",
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="Chain that asks: evm (the usual one) or solana; under proven the one that uses the answer."
+        ),
+    ] = None,
     to: Annotated[str, typer.Option(help="Chain that uses the answer: evm or solana.")] = "evm",
     policy: Annotated[
-        str, typer.Option(help="What that chain checks: attested (signature), proven (proof) or both.")
+        str,
+        typer.Option(
+            help="What that chain checks: attested (signature), proven (proof; asked and answered on one chain) or both."
+        ),
     ] = "attested",
     deadline: Annotated[int, typer.Option(min=10, help="Seconds until an unanswered request can be refunded.")] = 600,
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from rich.text import Text
 
 from circuits.catalogue import ModelArtifacts, ensure_model
-from oracle.app.ask import _sentence, make_question, read_inputs
+from oracle.app.ask import Route, _sentence, make_question, read_inputs
 from oracle.app.asking import EVM, SOLANA, Arrival, DevnetUser, Question
 from oracle.errors import ConfigError
 from oracle.protocol.encoding import quantise
@@ -37,6 +37,11 @@ def point(tmp_path: Path) -> Path:
         ((EVM, EVM, "proven"), EVM, Policy.PROVEN, None),
         ((EVM, EVM, "BOTH"), EVM, Policy.BOTH, None),
         (("Solana", "solana", "attested"), SOLANA, Policy.ATTESTED, None),
+        ((SOLANA, SOLANA, "proven"), SOLANA, Policy.PROVEN, None),
+        ((None, SOLANA, "proven"), SOLANA, Policy.PROVEN, None),
+        ((None, EVM, "proven"), EVM, Policy.PROVEN, None),
+        ((None, SOLANA, "attested"), EVM, Policy.ATTESTED, Policy.ATTESTED),
+        ((None, EVM, "both"), EVM, Policy.BOTH, None),
         ((EVM, SOLANA, "attested"), EVM, Policy.ATTESTED, Policy.ATTESTED),
         ((SOLANA, EVM, "attested"), SOLANA, Policy.ATTESTED, Policy.ATTESTED),
         ((SOLANA, EVM, "both"), SOLANA, Policy.ATTESTED, Policy.BOTH),
@@ -45,7 +50,7 @@ def point(tmp_path: Path) -> Path:
 def test_question__every_route__puts_the_policy_where_the_answer_is_used(
     tiny: ModelArtifacts,
     point: Path,
-    route: tuple[str, str, str],
+    route: Route,
     origin: str,
     policy: Policy,
     remote_policy: Policy | None,
@@ -56,11 +61,11 @@ def test_question__every_route__puts_the_policy_where_the_answer_is_used(
 
 @pytest.mark.parametrize("policy", ["attested", "proven", "both"])
 @pytest.mark.parametrize("to", [EVM, SOLANA])
-@pytest.mark.parametrize("origin", [EVM, SOLANA])
+@pytest.mark.parametrize("origin", [None, EVM, SOLANA])
 def test_question__whatever_is_accepted__is_what_the_protocol_allows(
-    tiny: ModelArtifacts, point: Path, origin: str, to: str, policy: str
+    tiny: ModelArtifacts, point: Path, origin: str | None, to: str, policy: str
 ) -> None:
-    """PROTOCOL.md §3, §4: Solana checks no proof; PROVEN takes no remote and is taken by none."""
+    """PROTOCOL.md §3, §4: Solana checks a signature or a proof; PROVEN takes no remote and is taken by none."""
     try:
         question = make_question(tiny, point, (origin, to, policy))
     except ConfigError:
@@ -70,8 +75,22 @@ def test_question__whatever_is_accepted__is_what_the_protocol_allows(
     if question.remote_policy is not None:
         places[SOLANA if question.origin == EVM else EVM] = question.remote_policy
         assert Policy.PROVEN not in places.values()
-    assert places.get(SOLANA, Policy.ATTESTED) is Policy.ATTESTED
+    assert places.get(SOLANA) is not Policy.BOTH
     assert places[to].name.lower() == policy
+
+
+@pytest.mark.parametrize(("origin", "to"), [(EVM, SOLANA), (SOLANA, EVM)])
+def test_question__proof_of_a_question_of_another_chain__refused_with_why_and_what_to_ask(
+    tiny: ModelArtifacts, point: Path, origin: str, to: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_question(tiny, point, (origin, to, "proven"))
+    assert f"the request that it holds itself, so a question from {origin} cannot be answered so on {to}" in str(
+        caught.value
+    )
+    assert f"--from {to} --to {to} --policy proven" in str(caught.value)
+    assert "--policy attested" in str(caught.value)
+    make_question(tiny, point, (to, to, "proven"))
 
 
 def test_inputs__object_and_array__give_the_same(tiny: ModelArtifacts, tmp_path: Path) -> None:

@@ -287,12 +287,16 @@ def test_request__unknown_model__names_those_there_are(sibyl: Run, tmp_path: Pat
     ("options", "words"),
     [
         (("--from", "bitcoin"), "--from is evm or solana, not “bitcoin”."),
+        (("--from", "", "--policy", "proven"), "--from is evm or solana, not “”."),
         (("--to", ""), "--to is evm or solana, not “”."),
         (("--policy", "trusted"), "--policy is attested, proven, both; not “trusted”."),
         (("--policy", "recomputed"), "not “recomputed”."),
-        (("--to", "solana", "--policy", "both"), "Solana checks the committee's signature only"),
-        (("--from", "solana", "--to", "solana", "--policy", "proven"), "ask with --policy attested, not proven."),
-        (("--from", "solana", "--policy", "proven"), "use it with --to equal to --from."),
+        (("--to", "solana", "--policy", "both"), "ask with --policy attested, or with --policy proven."),
+        (
+            ("--from", "evm", "--to", "solana", "--policy", "proven"),
+            "a question from evm cannot be answered so on solana.",
+        ),
+        (("--from", "solana", "--policy", "proven"), "Ask there (--from evm --to evm --policy proven)"),
     ],
 )
 def test_request__route_that_cannot_be_asked__says_what_can(ask: Run, options: tuple[str, ...], words: str) -> None:
@@ -306,6 +310,8 @@ def test_request__route_that_cannot_be_asked__says_what_can(ask: Run, options: t
         ("--from", "solana", "--to", "evm", "--policy", "Both"),
         ("--from", "evm", "--to", "solana"),
         ("--policy", "proven"),
+        ("--to", "solana", "--policy", "proven"),
+        ("--from", "solana", "--to", "solana", "--policy", "proven"),
         ("--from", "solana", "--to", "solana"),
     ],
 )
