@@ -5,7 +5,7 @@ A card is written by the model's build from what it measured, and read back here
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +51,8 @@ class Card:
     data_licence: str
     inputs: tuple[InputFeature, ...]
     output_meaning: str
-    labels: tuple[str, str]
-    """Label of a logit ≤ 0, label of a logit > 0."""
+    labels: tuple[str, ...]
+    """With one output: label of an output ≤ 0, label of an output > 0. With several: one label for each, and the largest output decides."""
     input_range: float
     """Largest |standardised input| for which the circuit is shown to work."""
     error_bound: float
@@ -60,8 +60,18 @@ class Card:
     measured: Measured
 
     def label(self, logit: float) -> str:
-        """The label that an output stands for."""
+        """The label that an output stands for, for a model with one output."""
         return self.labels[1] if logit > 0 else self.labels[0]
+
+    def decide(self, outputs: Sequence[float]) -> str:
+        """The label that the outputs of one row stand for; of equal ones the first. Raises ModelError when there are not as many as the model has."""
+        if len(outputs) == 1 and len(self.labels) == 2:
+            return self.label(outputs[0])
+        if len(outputs) != len(self.labels):
+            raise ModelError(
+                f"The model {self.name} has {len(self.labels)} labels, not {len(outputs)} outputs to choose from."
+            )
+        return self.labels[max(range(len(outputs)), key=outputs.__getitem__)]
 
     def quantise_raw(self, raw: Mapping[str, float], scale: int) -> tuple[int, ...]:
         """Inputs of a request from raw features by name.
@@ -113,13 +123,19 @@ def read_card(path: Path) -> Card:
             data_licence=found["data"]["licence"],
             inputs=tuple(InputFeature(f["name"], f["mean"], f["scale"]) for f in found["input"]["features"]),
             output_meaning=found["output"]["meaning"],
-            labels=(found["output"]["labels"][0], found["output"]["labels"][1]),
+            labels=_labels(found["output"]["labels"]),
             input_range=found["input"]["range"],
             error_bound=found["output"]["error_bound"],
             measured=Measured(**found["measured"]),
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ModelError(f"The model card {path} cannot be read: {error!r}.") from error
+
+
+def _labels(found: object) -> tuple[str, ...]:
+    if not isinstance(found, list) or len(found) < 2 or not all(isinstance(label, str) for label in found):
+        raise ValueError("a model has at least two labels")
+    return tuple(found)
 
 
 def heldout_rows(path: Path) -> tuple["HeldoutRow", ...]:

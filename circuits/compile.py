@@ -48,11 +48,16 @@ class CircuitSettings:
     """
 
     scale: int
-    """Bits after the point of inputs, parameters and outputs."""
+    """Bits after the point of inputs and, unless the next fields say otherwise, of parameters and outputs."""
     logrows: int
     """k: the circuit has 2^k rows."""
     decomp_legs: int = 4
     decomp_base: int = 128
+    param_scale: int | None = None
+    """Bits after the point of parameters; those of inputs unless given."""
+    rebase_multiplier: int = 1
+    """A product is rounded when it has more bits after the point than this many times the larger scale. Each rounding costs 47 rows or more, so
+    a network that is shallow enough is cheapest when nothing is rounded, and then its arithmetic is exact too."""
 
     def run_args(self) -> dict[str, Json]:
         """ezkl's names for these settings and for those that the family fixes."""
@@ -61,7 +66,8 @@ class CircuitSettings:
             "output_visibility": "public",
             "param_visibility": "fixed",
             "input_scale": self.scale,
-            "param_scale": self.scale,
+            "param_scale": self.scale if self.param_scale is None else self.param_scale,
+            "scale_rebase_multiplier": self.rebase_multiplier,
             "logrows": self.logrows,
             "num_inner_cols": 1,
             "decomp_base": self.decomp_base,

@@ -72,3 +72,26 @@ def test_heldout_rows__malformed__refused(tmp_path: Path) -> None:
     path.write_text('[{"row": 1}]')
     with pytest.raises(ModelError, match=r"heldout\.json"):
         heldout_rows(path)
+
+
+def test_decide__one_output__its_sign() -> None:
+    assert [CARD.decide((value,)) for value in (-0.5, 0.0, 0.5)] == ["no", "no", "yes"]
+
+
+def test_decide__several_outputs__the_largest_and_of_equal_ones_the_first(tmp_path: Path) -> None:
+    three = replace(CARD, labels=("red", "green", "blue"))
+    write_card(three, tmp_path / "card.toml")
+    assert read_card(tmp_path / "card.toml") == three
+    assert three.decide((0.1, -2.0, 0.3)) == "blue"
+    assert three.decide((0.1, 0.3, 0.3)) == "green"
+    with pytest.raises(ModelError, match="3 labels, not 2"):
+        three.decide((0.1, 0.3))
+
+
+@pytest.mark.parametrize("labels", ['["only"]', "[]", "[1, 2]", '"ab"', "3"])
+def test_read_card__labels_that_decide_nothing__refused(tmp_path: Path, labels: str) -> None:
+    path = tmp_path / "card.toml"
+    write_card(CARD, path)
+    path.write_text(path.read_text().replace('["no", "yes"]', labels))
+    with pytest.raises(ModelError, match=r"card\.toml"):
+        read_card(path)
