@@ -12,10 +12,11 @@ from solders.pubkey import Pubkey
 from solders.system_program import ID as SYSTEM_PROGRAM
 
 from bridges.solana.layout import ModelAccount, ProgramAddresses
+from bridges.solana.verifier_layout import VerifierAddresses
 from oracle.protocol import constants as c
 from oracle.protocol.errors import EncodeError
-from oracle.protocol.message import InferenceRequest, Message, Rotation, encode_endpoint
-from oracle.protocol.types import WORD, Account, CommitteeEpoch, Digest, Endpoint, Kind, UnixSeconds
+from oracle.protocol.message import InferenceRequest, Message, Outcome, Rotation, encode_endpoint, result_messages
+from oracle.protocol.types import WORD, Account, CommitteeEpoch, Digest, Endpoint, Kind, Status, UnixSeconds
 
 NEVER: Final = UnixSeconds(0)
 """Expiry of a message that never expires."""
@@ -181,6 +182,8 @@ def register_model(at: ProgramAddresses, authority: Pubkey, model: ModelAccount)
             _le(model.input_bound, 8, "input bound"),
             _le(model.price, 8, "price"),
             bytes([model.active]),
+            bytes(model.verifier),
+            bytes(model.verifying_key),
         )
     )
     accounts = [_signs(authority), _reads(at.config.address), _writes(pda.address), _SYSTEM]
@@ -311,6 +314,33 @@ def deliver(
         outbox = at.outbox(message.sequence).address
         accounts += [_writes(outbox), _writes(home.treasury), _writes(home.requester)]
     return Instruction(at.program, data, accounts)
+
+
+def fulfil(
+    at: ProgramAddresses, payer: Pubkey, request: Message, outputs: tuple[int, ...], model: ModelAccount, tail: bytes
+) -> Instruction:
+    """Answers a POLICY_PROVEN request of this chain with a proof; the fee goes to `payer`.
+
+    The proof account [proof, request id, payer] of the model's verifier holds the first bytes of packed proof ‖ hint, `tail` is the rest.
+    """
+    if not model.provable:
+        raise EncodeError("This model has no verifier on Solana.")
+    result = result_messages(request, Outcome(Status.ANSWERED, outputs, model.output_scale))[0]
+    inbox, replay = at.inbox(result.digest), at.replay(request.origin, request.sequence)
+    head = bytes([c.INSTRUCTION_FULFIL, inbox.bump, replay.bump, len(outputs)])
+    accounts = [
+        _signs(payer),
+        _reads(at.config.address),
+        _reads(at.model(model.model_id).address),
+        _writes(replay.address),
+        _writes(inbox.address),
+        _writes(at.outbox(request.sequence).address),
+        _reads(model.verifier),
+        _reads(model.verifying_key),
+        _writes(VerifierAddresses(model.verifier).proof(request.digest, payer).address),
+        _SYSTEM,
+    ]
+    return Instruction(at.program, head + result.payload[c.RESULT_SIZE :] + tail, accounts)
 
 
 def close_inbox(at: ProgramAddresses, closer: Pubkey, digest: Digest, payer: Pubkey) -> Instruction:

@@ -34,6 +34,9 @@ from oracle.protocol.types import (
 UPGRADEABLE_LOADER: Final = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111")
 """Loader of the program; its program data account names the upgrade authority."""
 
+NOBODY: Final = Pubkey.default()
+"""Thirty-two zeros, in the place of an account that there is none of."""
+
 ENDPOINT_SIZE: Final = c.PEER_ACCOUNT_SIZE - c.PEER_ACCOUNT_ORIGIN_OFFSET
 
 INBOX_KIND_AT: Final = c.INBOX_ACCOUNT_KIND_OFFSET
@@ -222,7 +225,8 @@ class CommitteeAccount:
 
 @dataclass(frozen=True, slots=True)
 class ModelAccount:
-    """[model, model id]. Scales in bits after the point, `price` in lamports."""
+    """[model, model id]. Scales in bits after the point, `price` in lamports. `verifier` and its account `verifying_key` check proofs of the
+    model; both are NOBODY where the chain cannot."""
 
     model_id: ModelId
     input_count: int
@@ -232,6 +236,13 @@ class ModelAccount:
     input_bound: int
     price: int
     active: bool
+    verifier: Pubkey = NOBODY
+    verifying_key: Pubkey = NOBODY
+
+    @property
+    def provable(self) -> bool:
+        """Whether this chain can check proofs of the model."""
+        return self.verifier != NOBODY
 
     @classmethod
     def decode(cls, account: AccountData, program: Pubkey) -> "ModelAccount":
@@ -247,6 +258,8 @@ class ModelAccount:
             f.uint(c.MODEL_ACCOUNT_INPUT_BOUND_OFFSET, 8),
             f.uint(c.MODEL_ACCOUNT_PRICE_OFFSET, 8),
             f.flag(c.MODEL_ACCOUNT_ACTIVE_OFFSET, "active flag"),
+            f.key(c.MODEL_ACCOUNT_VERIFIER_OFFSET),
+            f.key(c.MODEL_ACCOUNT_VERIFYING_KEY_OFFSET),
         )
 
 

@@ -159,10 +159,53 @@ INSTRUCTION_ROTATE: Final = 10
 """Anyone: takes a delivered rotation and creates the next committee epoch, which begins after the delay."""
 INSTRUCTION_VETO: Final = 11
 """Authority: removes an epoch that has not begun."""
+INSTRUCTION_FULFIL: Final = 12
+"""Anyone: answers a pending POLICY_PROVEN request of this chain with a proof; the fee is the payer's."""
 
 # solana_replay
 REPLAY_WINDOW: Final = 1024
 """Sequences in one replay bitmap account (and bits in its bitmap)."""
+
+# solana_proven
+MAX_PROVEN_INSTANCES: Final = 256
+"""Inputs and outputs together of a model whose proofs this chain checks: one call between programs carries
+them."""
+
+# solana_verifier_seed
+VERIFIER_SEED_KEY: Final = b"key"
+"""[key, keccak256 of the content, payer]: a verifying key."""
+VERIFIER_SEED_PROOF: Final = b"proof"
+"""[proof, label, payer]: a proof on its way; the label of a delivery is its request's id."""
+
+# solana_verifier_account
+VERIFIER_ACCOUNT_KEY: Final = 1
+"""First byte of a verifying-key account."""
+VERIFIER_ACCOUNT_PROOF: Final = 2
+"""First byte of a proof account."""
+
+# solana_verifier_limits
+VERIFIER_PROOF_SIZE: Final = 1472
+"""Bytes of a packed proof and its hint (1,440 and 32)."""
+VERIFIER_GROWTH: Final = 10240
+"""Most bytes by which one instruction can make an account larger."""
+
+# solana_verifier_instruction
+VERIFIER_INSTRUCTION_CREATE_KEY: Final = 0
+"""Creates an empty key account; its payer alone writes it."""
+VERIFIER_INSTRUCTION_WRITE_KEY: Final = 1
+"""Payer: writes a part of an unsealed key's content; the account grows towards its size."""
+VERIFIER_INSTRUCTION_SEAL_KEY: Final = 2
+"""Payer: seals a key whose content has the hash that its address was made of. For good."""
+VERIFIER_INSTRUCTION_CLOSE_KEY: Final = 3
+"""Payer: takes the rent of an unsealed key back."""
+VERIFIER_INSTRUCTION_CREATE_PROOF: Final = 4
+"""Creates a proof account with its first bytes."""
+VERIFIER_INSTRUCTION_WRITE_PROOF: Final = 5
+"""Payer: writes a part of a proof."""
+VERIFIER_INSTRUCTION_CLOSE_PROOF: Final = 6
+"""Payer: takes the rent of a proof account back."""
+VERIFIER_INSTRUCTION_VERIFY: Final = 7
+"""Payer of the proof account: succeeds for a valid proof under a sealed key, and closes the proof account."""
 
 # solana_tokens_seed
 TOKENS_SEED_BRIDGE: Final = b"bridge"
@@ -462,7 +505,11 @@ MODEL_ACCOUNT_PRICE_OFFSET: Final = 24
 """8 bytes: least fee of a request in lamports, u64."""
 MODEL_ACCOUNT_MODEL_ID_OFFSET: Final = 32
 """32 bytes: see DOMAIN_MODEL."""
-MODEL_ACCOUNT_SIZE: Final = 64
+MODEL_ACCOUNT_VERIFIER_OFFSET: Final = 64
+"""32 bytes: program that checks this model's proofs; zero: this chain cannot check them."""
+MODEL_ACCOUNT_VERIFYING_KEY_OFFSET: Final = 96
+"""32 bytes: its key account for this model; zero exactly when `verifier` is."""
+MODEL_ACCOUNT_SIZE: Final = 128
 """Solana account [model, model id]."""
 
 # layout peer_account: Solana account [peer, origin hash].
@@ -519,7 +566,7 @@ INBOX_ACCOUNT_BODY_SIZE_OFFSET: Final = 4
 INBOX_ACCOUNT_DELIVERED_AT_OFFSET: Final = 8
 """8 bytes: Unix seconds of the delivery, u64."""
 INBOX_ACCOUNT_EPOCH_OFFSET: Final = 16
-"""4 bytes: committee epoch whose signature was checked, u32."""
+"""4 bytes: committee epoch whose signature was checked, u32; 0: a proof was checked, no signature."""
 INBOX_ACCOUNT_RESERVED_OFFSET: Final = 20
 """4 bytes: zero."""
 INBOX_ACCOUNT_PAYER_OFFSET: Final = 24
@@ -544,6 +591,44 @@ REPLAY_ACCOUNT_BITMAP_OFFSET: Final = 16
 """128 bytes: bit sequence % REPLAY_WINDOW is set once delivered; bit i is bit i % 8 of byte i / 8."""
 REPLAY_ACCOUNT_SIZE: Final = 144
 """Solana account [replay, origin hash, window]."""
+
+# layout verifier_key_account: Account [key, hash, payer] of the verifier program: this header, then `size`
+# bytes of a prepared key (circuits/halo2/prepared.py), once all are written.
+VERIFIER_KEY_ACCOUNT_ACCOUNT_TYPE_OFFSET: Final = 0
+"""1 byte: VERIFIER_ACCOUNT_KEY."""
+VERIFIER_KEY_ACCOUNT_LAYOUT_VERSION_OFFSET: Final = 1
+"""1 byte: ACCOUNT_LAYOUT_VERSION."""
+VERIFIER_KEY_ACCOUNT_BUMP_OFFSET: Final = 2
+"""1 byte: PDA bump."""
+VERIFIER_KEY_ACCOUNT_SEALED_OFFSET: Final = 3
+"""1 byte: 1: the content has this hash, and nothing changes it any more."""
+VERIFIER_KEY_ACCOUNT_SIZE_OFFSET: Final = 4
+"""4 bytes: bytes of the content, u32."""
+VERIFIER_KEY_ACCOUNT_PAYER_OFFSET: Final = 8
+"""32 bytes: who writes it and, until it is sealed, may close it."""
+VERIFIER_KEY_ACCOUNT_HASH_OFFSET: Final = 40
+"""32 bytes: keccak256 of the content."""
+VERIFIER_KEY_ACCOUNT_SIZE: Final = 72
+"""Account [key, hash, payer] of the verifier program: this header, then `size` bytes of a prepared key
+(circuits/halo2/prepared.py), once all are written."""
+
+# layout verifier_proof_account: Account [proof, label, payer] of the verifier program: this header, then the
+# first bytes of a packed proof and its hint; `verify` brings the rest.
+VERIFIER_PROOF_ACCOUNT_ACCOUNT_TYPE_OFFSET: Final = 0
+"""1 byte: VERIFIER_ACCOUNT_PROOF."""
+VERIFIER_PROOF_ACCOUNT_LAYOUT_VERSION_OFFSET: Final = 1
+"""1 byte: ACCOUNT_LAYOUT_VERSION."""
+VERIFIER_PROOF_ACCOUNT_BUMP_OFFSET: Final = 2
+"""1 byte: PDA bump."""
+VERIFIER_PROOF_ACCOUNT_RESERVED_OFFSET: Final = 3
+"""5 bytes: zero."""
+VERIFIER_PROOF_ACCOUNT_PAYER_OFFSET: Final = 8
+"""32 bytes: who writes and closes it, and gets the rent back."""
+VERIFIER_PROOF_ACCOUNT_LABEL_OFFSET: Final = 40
+"""32 bytes: chosen by the payer: the request's id."""
+VERIFIER_PROOF_ACCOUNT_SIZE: Final = 72
+"""Account [proof, label, payer] of the verifier program: this header, then the first bytes of a packed proof
+and its hint; `verify` brings the rest."""
 
 # layout tokens_bridge_account: Solana account [bridge] of the token program.
 TOKENS_BRIDGE_ACCOUNT_ACCOUNT_TYPE_OFFSET: Final = 0

@@ -99,7 +99,10 @@ def test_instructions__rotate_and_veto__match_the_specification() -> None:
 def test_instructions__register_model_and_peer__match_the_specification() -> None:
     model = ModelAccount(samples.MODEL, 30, 1, 13, 26, 1 << 40, 5_000, active=True)
     step, pda = instructions.register_model(AT, PAYER, model), AT.model(samples.MODEL)
-    assert step.data == bytes([2, pda.bump]) + samples.MODEL + struct.pack("<HHBBQQB", 30, 1, 13, 26, 1 << 40, 5_000, 1)
+    facts = bytes([2, pda.bump]) + samples.MODEL + struct.pack("<HHBBQQB", 30, 1, 13, 26, 1 << 40, 5_000, 1)
+    assert step.data == facts + bytes(64)
+    proven = replace(model, verifier=TREASURY, verifying_key=PAYER)
+    assert instructions.register_model(AT, PAYER, proven).data == facts + bytes(TREASURY) + bytes(PAYER)
     assert roles(step) == [(PAYER, "ws"), (AT.config.address, ""), (pda.address, "w"), (SYSTEM, "")]
     step, pda = instructions.register_peer(AT, PAYER, samples.EVM, active=False), AT.peer(samples.EVM)
     assert step.data == bytes([3, pda.bump, 0]) + encode_endpoint(samples.EVM)

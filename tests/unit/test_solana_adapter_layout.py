@@ -59,7 +59,7 @@ CONFIG = (
     struct.pack("<BBBBIQIi", 1, 1, 255, 0, 3, 42, 9, 0) + seeded("authority") + seeded("treasury") + seeded("genesis")
 )
 COMMITTEE = struct.pack("<BBBBIQQ", 2, 1, 255, 1, 3, 55, 77) + seeded("x")
-MODEL = struct.pack("<BBBBHHBB6xQQ", 3, 1, 255, 1, 30, 1, 13, 26, 1 << 40, 5_000) + samples.MODEL
+MODEL = struct.pack("<BBBBHHBB6xQQ", 3, 1, 255, 1, 30, 1, 13, 26, 1 << 40, 5_000) + samples.MODEL + seeded("v") + seeded("k")
 PEER = struct.pack("<BBBBH", 4, 1, 255, 1, 0) + encode_endpoint(samples.EVM)
 OUTBOX = outbox_bytes(outbox_message())
 INBOX = inbox_bytes(samples.plain_message())
@@ -90,7 +90,9 @@ def test_layout__each_account__decodes_to_its_fields() -> None:
     committee = CommitteeAccount.decode(owned(COMMITTEE), PROGRAM)
     assert committee == CommitteeAccount(CommitteeEpoch(3), UnixSeconds(55), UnixSeconds(77), seeded("x"), 1)
     model = ModelAccount.decode(owned(MODEL), PROGRAM)
-    assert model == ModelAccount(samples.MODEL, 30, 1, 13, 26, 1 << 40, 5_000, active=True)
+    verifier, key = Pubkey(seeded("v")), Pubkey(seeded("k"))
+    assert model == ModelAccount(samples.MODEL, 30, 1, 13, 26, 1 << 40, 5_000, True, verifier, key)
+    assert model.provable
     assert PeerAccount.decode(owned(PEER), PROGRAM) == PeerAccount(samples.EVM, active=True)
     outbox = OutboxAccount.decode(owned(OUTBOX), PROGRAM)
     assert (outbox.state, outbox.message, outbox.digest) == (

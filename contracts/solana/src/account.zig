@@ -51,6 +51,8 @@ pub const Model = extern struct {
     input_bound: u64,
     price: u64,
     model_id: [32]u8,
+    verifier: Pubkey,
+    verifying_key: Pubkey,
 };
 
 pub const Peer = extern struct {

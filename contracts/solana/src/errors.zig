@@ -134,7 +134,7 @@ pub fn entry(err: Error) Entry {
         error.DeadlinePassed => .{ .code = 505, .sentence = "The deadline or expiry is zero or not after the present." },
         error.TooManyRemotes => .{ .code = 506, .sentence = "There are more than MAX_REMOTES remotes." },
         error.DuplicateDestination => .{ .code = 507, .sentence = "Two destinations of the request are on the same chain." },
-        error.InvalidModel => .{ .code = 600, .sentence = "The model's counts, scales, bound or active flag are out of range." },
+        error.InvalidModel => .{ .code = 600, .sentence = "The model's counts, scales, bound, active flag or verifier are out of range." },
         error.InvalidPeer => .{ .code = 601, .sentence = "The peer's origin is malformed, this program itself, or its active flag is not 0 or 1." },
         error.WrongPayer => .{ .code = 602, .sentence = "The payer account is not the one that paid the rent." },
         error.TooEarly => .{ .code = 603, .sentence = "It is too early: the deadline or the holding time has not passed." },

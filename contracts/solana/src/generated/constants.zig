@@ -154,10 +154,53 @@ pub const INSTRUCTION_REFUND: u8 = 9;
 pub const INSTRUCTION_ROTATE: u8 = 10;
 /// Authority: removes an epoch that has not begun.
 pub const INSTRUCTION_VETO: u8 = 11;
+/// Anyone: answers a pending POLICY_PROVEN request of this chain with a proof; the fee is the payer's.
+pub const INSTRUCTION_FULFIL: u8 = 12;
 
 // solana_replay
 /// Sequences in one replay bitmap account (and bits in its bitmap).
 pub const REPLAY_WINDOW: u16 = 1024;
+
+// solana_proven
+/// Inputs and outputs together of a model whose proofs this chain checks: one call between programs carries
+/// them.
+pub const MAX_PROVEN_INSTANCES: u16 = 256;
+
+// solana_verifier_seed
+/// [key, keccak256 of the content, payer]: a verifying key.
+pub const VERIFIER_SEED_KEY = "key";
+/// [proof, label, payer]: a proof on its way; the label of a delivery is its request's id.
+pub const VERIFIER_SEED_PROOF = "proof";
+
+// solana_verifier_account
+/// First byte of a verifying-key account.
+pub const VERIFIER_ACCOUNT_KEY: u8 = 1;
+/// First byte of a proof account.
+pub const VERIFIER_ACCOUNT_PROOF: u8 = 2;
+
+// solana_verifier_limits
+/// Bytes of a packed proof and its hint (1,440 and 32).
+pub const VERIFIER_PROOF_SIZE: u16 = 1472;
+/// Most bytes by which one instruction can make an account larger.
+pub const VERIFIER_GROWTH: u16 = 10240;
+
+// solana_verifier_instruction
+/// Creates an empty key account; its payer alone writes it.
+pub const VERIFIER_INSTRUCTION_CREATE_KEY: u8 = 0;
+/// Payer: writes a part of an unsealed key's content; the account grows towards its size.
+pub const VERIFIER_INSTRUCTION_WRITE_KEY: u8 = 1;
+/// Payer: seals a key whose content has the hash that its address was made of. For good.
+pub const VERIFIER_INSTRUCTION_SEAL_KEY: u8 = 2;
+/// Payer: takes the rent of an unsealed key back.
+pub const VERIFIER_INSTRUCTION_CLOSE_KEY: u8 = 3;
+/// Creates a proof account with its first bytes.
+pub const VERIFIER_INSTRUCTION_CREATE_PROOF: u8 = 4;
+/// Payer: writes a part of a proof.
+pub const VERIFIER_INSTRUCTION_WRITE_PROOF: u8 = 5;
+/// Payer: takes the rent of a proof account back.
+pub const VERIFIER_INSTRUCTION_CLOSE_PROOF: u8 = 6;
+/// Payer of the proof account: succeeds for a valid proof under a sealed key, and closes the proof account.
+pub const VERIFIER_INSTRUCTION_VERIFY: u8 = 7;
 
 // solana_tokens_seed
 /// [bridge]: settings, and the bridge authority that owns vaults and mints and sends and receives every token
@@ -457,8 +500,12 @@ pub const MODEL_ACCOUNT_INPUT_BOUND_OFFSET: usize = 16;
 pub const MODEL_ACCOUNT_PRICE_OFFSET: usize = 24;
 /// 32 bytes: see DOMAIN_MODEL.
 pub const MODEL_ACCOUNT_MODEL_ID_OFFSET: usize = 32;
+/// 32 bytes: program that checks this model's proofs; zero: this chain cannot check them.
+pub const MODEL_ACCOUNT_VERIFIER_OFFSET: usize = 64;
+/// 32 bytes: its key account for this model; zero exactly when `verifier` is.
+pub const MODEL_ACCOUNT_VERIFYING_KEY_OFFSET: usize = 96;
 /// Solana account [model, model id].
-pub const MODEL_ACCOUNT_SIZE: usize = 64;
+pub const MODEL_ACCOUNT_SIZE: usize = 128;
 
 // layout peer_account: Solana account [peer, origin hash].
 /// 1 byte: ACCOUNT_PEER.
@@ -513,7 +560,7 @@ pub const INBOX_ACCOUNT_KIND_OFFSET: usize = 3;
 pub const INBOX_ACCOUNT_BODY_SIZE_OFFSET: usize = 4;
 /// 8 bytes: Unix seconds of the delivery, u64.
 pub const INBOX_ACCOUNT_DELIVERED_AT_OFFSET: usize = 8;
-/// 4 bytes: committee epoch whose signature was checked, u32.
+/// 4 bytes: committee epoch whose signature was checked, u32; 0: a proof was checked, no signature.
 pub const INBOX_ACCOUNT_EPOCH_OFFSET: usize = 16;
 /// 4 bytes: zero.
 pub const INBOX_ACCOUNT_RESERVED_OFFSET: usize = 20;
@@ -539,6 +586,44 @@ pub const REPLAY_ACCOUNT_WINDOW_OFFSET: usize = 8;
 pub const REPLAY_ACCOUNT_BITMAP_OFFSET: usize = 16;
 /// Solana account [replay, origin hash, window].
 pub const REPLAY_ACCOUNT_SIZE: usize = 144;
+
+// layout verifier_key_account: Account [key, hash, payer] of the verifier program: this header, then `size`
+// bytes of a prepared key (circuits/halo2/prepared.py), once all are written.
+/// 1 byte: VERIFIER_ACCOUNT_KEY.
+pub const VERIFIER_KEY_ACCOUNT_ACCOUNT_TYPE_OFFSET: usize = 0;
+/// 1 byte: ACCOUNT_LAYOUT_VERSION.
+pub const VERIFIER_KEY_ACCOUNT_LAYOUT_VERSION_OFFSET: usize = 1;
+/// 1 byte: PDA bump.
+pub const VERIFIER_KEY_ACCOUNT_BUMP_OFFSET: usize = 2;
+/// 1 byte: 1: the content has this hash, and nothing changes it any more.
+pub const VERIFIER_KEY_ACCOUNT_SEALED_OFFSET: usize = 3;
+/// 4 bytes: bytes of the content, u32.
+pub const VERIFIER_KEY_ACCOUNT_SIZE_OFFSET: usize = 4;
+/// 32 bytes: who writes it and, until it is sealed, may close it.
+pub const VERIFIER_KEY_ACCOUNT_PAYER_OFFSET: usize = 8;
+/// 32 bytes: keccak256 of the content.
+pub const VERIFIER_KEY_ACCOUNT_HASH_OFFSET: usize = 40;
+/// Account [key, hash, payer] of the verifier program: this header, then `size` bytes of a prepared key
+/// (circuits/halo2/prepared.py), once all are written.
+pub const VERIFIER_KEY_ACCOUNT_SIZE: usize = 72;
+
+// layout verifier_proof_account: Account [proof, label, payer] of the verifier program: this header, then the
+// first bytes of a packed proof and its hint; `verify` brings the rest.
+/// 1 byte: VERIFIER_ACCOUNT_PROOF.
+pub const VERIFIER_PROOF_ACCOUNT_ACCOUNT_TYPE_OFFSET: usize = 0;
+/// 1 byte: ACCOUNT_LAYOUT_VERSION.
+pub const VERIFIER_PROOF_ACCOUNT_LAYOUT_VERSION_OFFSET: usize = 1;
+/// 1 byte: PDA bump.
+pub const VERIFIER_PROOF_ACCOUNT_BUMP_OFFSET: usize = 2;
+/// 5 bytes: zero.
+pub const VERIFIER_PROOF_ACCOUNT_RESERVED_OFFSET: usize = 3;
+/// 32 bytes: who writes and closes it, and gets the rent back.
+pub const VERIFIER_PROOF_ACCOUNT_PAYER_OFFSET: usize = 8;
+/// 32 bytes: chosen by the payer: the request's id.
+pub const VERIFIER_PROOF_ACCOUNT_LABEL_OFFSET: usize = 40;
+/// Account [proof, label, payer] of the verifier program: this header, then the first bytes of a packed proof
+/// and its hint; `verify` brings the rest.
+pub const VERIFIER_PROOF_ACCOUNT_SIZE: usize = 72;
 
 // layout tokens_bridge_account: Solana account [bridge] of the token program.
 /// 1 byte: TOKENS_ACCOUNT_BRIDGE.

@@ -1,4 +1,5 @@
-//! register_model: the authority registers a model, or changes a registered one (its price, or whether it takes requests).
+//! register_model: the authority registers a model, or changes a registered one (its price, whether it takes requests, or what checks its proofs).
+//! The key account is not read here: its address is made of its content's hash, and the verifier takes sealed keys only.
 
 const account = @import("../account.zig");
 const constants = @import("../generated/constants.zig");
@@ -30,11 +31,16 @@ pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!
     const input_bound = try arguments.int(u64);
     const price = try arguments.int(u64);
     const active = try arguments.int(u8);
+    const verifier = try arguments.array(32);
+    const verifying_key = try arguments.array(32);
     try arguments.finish();
     const accounts = try validateAccounts(invocation);
     if (input_count == 0 or input_count > constants.MAX_INPUTS or output_count == 0 or output_count > constants.MAX_OUTPUTS or
         input_scale > constants.MAX_SCALE or output_scale > constants.MAX_SCALE or input_bound == 0 or
         input_bound > LARGEST_BOUND or active > 1 or runtime.isZero(model_id)) return error.InvalidModel;
+    const proven = !runtime.isZero(verifier);
+    if (proven == runtime.isZero(verifying_key)) return error.InvalidModel;
+    if (proven and input_count + output_count > constants.MAX_PROVEN_INSTANCES) return error.InvalidModel;
 
     const model = try openOrCreate(invocation, &accounts, model_id, &bump[0]);
     model.input_count = input_count;
@@ -45,6 +51,8 @@ pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!
     model.price = price;
     model.active = active;
     model.model_id = model_id.*;
+    model.verifier = verifier.*;
+    model.verifying_key = verifying_key.*;
 }
 
 fn openOrCreate(invocation: *const Invocation, accounts: *const Accounts, model_id: *const [32]u8, bump: *const u8) Error!*account.Model {
