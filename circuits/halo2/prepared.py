@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from circuits.halo2.curve import R, inverse
-from circuits.halo2.errors import RejectedProof
-from circuits.halo2.key import KEY_TAG, UNUSABLE, Key
+from circuits.halo2.errors import KeyFormatError, RejectedProof
+from circuits.halo2.key import KEY_LENGTH, KEY_TAG, UNUSABLE, Key
 from circuits.halo2.opening import ROTATIONS
 from circuits.halo2.transcript import Challenges, check_instances, draw, parse_proof
 
@@ -44,6 +44,16 @@ def prepare(key: Key) -> bytes:
     ]
     rows = [limbs(root) + limbs(root << LIMB_BITS) for root in (pow(w, i, R) for i in range(key.instance_count))]
     return PREPARED_TAG + key.to_bytes()[len(KEY_TAG) :] + b"".join(limbs(value) for value in elements) + b"".join(rows)
+
+
+def key_in(content: bytes) -> Key:
+    """The key in the content of an account. Raises KeyFormatError unless the content is what `prepare` makes of it, to the byte."""
+    if content[: len(PREPARED_TAG)] != PREPARED_TAG:
+        raise KeyFormatError("A prepared key begins with its tag.")
+    key = Key.from_bytes(KEY_TAG + content[len(KEY_TAG) : KEY_LENGTH])
+    if prepare(key) != content:
+        raise KeyFormatError("The prepared key's derived elements are not those of its key.")
+    return key
 
 
 def hint(key: Key, proof: bytes, instances: Sequence[int]) -> bytes:

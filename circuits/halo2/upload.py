@@ -1,23 +1,22 @@
-"""What a chain that checks proofs by itself is given: a proof as packed bytes ‖ hint, and a model's key as the content of an account.
+"""What a chain that checks proofs by itself is given: a model's key as the content of an account, and a proof as packed bytes ‖ hint.
 
-Guarantees: both are functions of files and arguments alone, and a proof is only given for instances that are rebuilt here from quantised inputs and
-outputs, in the order of the circuit. Nothing here decides whether a proof holds: its prover has verified it, and the chain will.
+Guarantees: a proof is packed for the key that the chain will check it under, whoever packs (no model files are needed), and for instances that are
+rebuilt here from quantised inputs and outputs, in the order of the circuit. Nothing here decides whether a proof holds: its prover has
+verified it, and the chain will.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from circuits.admission import unknown_model
 from circuits.catalogue import ModelArtifacts
 from circuits.errors import ModelError
 from circuits.field import instances
 from circuits.halo2.errors import KeyFormatError
 from circuits.halo2.key import Key
 from circuits.halo2.packed import PACKED_LENGTH, pack
-from circuits.halo2.prepared import HINT_LENGTH, hint, prepare
-from oracle.protocol.types import ModelId
+from circuits.halo2.prepared import HINT_LENGTH, hint, key_in, prepare
 
 UPLOAD_LENGTH: Final = PACKED_LENGTH + HINT_LENGTH
 """1,472 bytes: a packed proof and its hint."""
@@ -29,8 +28,16 @@ def upload(key: Key, proof: bytes, public: Sequence[int]) -> bytes:
     return pack(proof) + hint(key, proof, public)
 
 
+def upload_for(content: bytes, inputs: tuple[int, ...], outputs: tuple[int, ...], proof: bytes) -> bytes:
+    """Packed proof ‖ hint under the key in an account's content, for quantised numbers. Some milliseconds of Python.
+
+    Raises KeyFormatError for a content that is no prepared key, RejectedProof for a proof or numbers that no verifier can compute with.
+    """
+    return upload(_key_in(content), proof, instances(inputs, outputs))
+
+
 def key_of(model: ModelArtifacts) -> Key:
-    """The model's verifying key. Raises ModelError in words when the circuit is not of the family that chains can check."""
+    """The model's verifying key. Raises ModelError in words when the circuit is not of the family that Solana can check."""
     return _read_key(model.directory / KEY_FILE, model.name)
 
 
@@ -39,22 +46,7 @@ def key_content(model: ModelArtifacts) -> bytes:
     return prepare(key_of(model))
 
 
-class ProofPacker:
-    """Packs proofs of a fixed set of models: what an adapter of a chain is handed, which knows no circuit.
-
-    Called with (model id, inputs, outputs, proof) it gives packed proof ‖ hint, in a few milliseconds of Python. A key is read when its model is
-    first asked for.
-    """
-
-    def __init__(self, models: Iterable[ModelArtifacts]) -> None:
-        self._models = {model.model_id: model for model in models}
-
-    def __call__(self, model_id: ModelId, inputs: tuple[int, ...], outputs: tuple[int, ...], proof: bytes) -> bytes:
-        """Raises InferenceError for a model that is not held, ModelError for one of another family, RejectedProof for what is no proof of it."""
-        model = self._models.get(model_id)
-        if model is None:
-            raise unknown_model(model_id)
-        return upload(key_of(model), proof, instances(inputs, outputs))
+_key_in = lru_cache(maxsize=64)(key_in)
 
 
 @lru_cache(maxsize=64)
@@ -63,7 +55,7 @@ def _read_key(path: Path, name: str) -> Key:
         return Key.from_vka(path.read_bytes())
     except OSError as error:
         raise ModelError(
-            f"The key {path} of the model {name} cannot be read: {error.strerror}. Build it again."
+            f"The key {path} of the model {name} cannot be read: {error.strerror}. Build the model again."
         ) from error
     except KeyFormatError as error:
         raise ModelError(

@@ -10,13 +10,11 @@ import pytest
 
 from circuits.catalogue import ModelArtifacts, ensure_model
 from circuits.errors import ModelError
-from circuits.halo2 import Key, RejectedProof, accepts
+from circuits.halo2 import Key, KeyFormatError, RejectedProof, accepts
 from circuits.halo2.packed import PACKED_LENGTH, unpack
-from circuits.halo2.prepared import hint, prepare
-from circuits.halo2.upload import KEY_FILE, UPLOAD_LENGTH, ProofPacker, key_content, key_of, upload
-from oracle.errors import InferenceError
+from circuits.halo2.prepared import hint, key_in, prepare
+from circuits.halo2.upload import KEY_FILE, UPLOAD_LENGTH, key_content, key_of, upload, upload_for
 from oracle.protocol.encoding import from_field
-from oracle.protocol.types import ModelId
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors" / "halo2.json").read_text())[
     "vectors"
@@ -66,20 +64,32 @@ def test_upload__instances_that_no_circuit_has__refused() -> None:
             upload(key, proof, bad)
 
 
-def test_packer__quantised_numbers__instances_of_the_circuit(tiny: ModelArtifacts) -> None:
-    _, proof, instances = parts("tiny")
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["model"])
+def test_upload_for__account_content_and_quantised_numbers__the_same_bytes(vector: dict[str, Any]) -> None:
+    key, proof, instances = parts(vector["model"])
     numbers = tuple(from_field(value) for value in instances)
-    split = tiny.input_count
-    packed = ProofPacker([tiny])(tiny.model_id, numbers[:split], numbers[split:], proof)
-    # The stored proof may be of another build of the model: only its own key gives its own hint.
-    assert packed == upload(key_of(tiny), proof, instances)
     assert any(value < 0 for value in numbers), "a negative number becomes a field element"
+    packed = upload_for(prepare(key), numbers[:-1], numbers[-1:], proof)
+    assert packed == upload(key, proof, instances)
+    assert upload_for(prepare(key), numbers[:-1], (numbers[-1] + 1,), proof) != packed
 
 
-def test_packer__model_that_is_not_held__refused_with_its_id(tiny: ModelArtifacts) -> None:
-    other = ModelId(bytes(32))
-    with pytest.raises(InferenceError, match="00000000"):
-        ProofPacker([tiny])(other, (0, 0), (0,), parts("tiny")[1])
+@pytest.mark.parametrize("at", [0, 7, 8, 12, 16, 48, 1007, 1008, 2447, 2448, -1])
+def test_key_in__content_with_a_byte_changed__refused(at: int) -> None:
+    key, proof, _ = parts("tiny")
+    content = bytearray(prepare(key))
+    assert key_in(bytes(content)) == key
+    # Byte 16 is the digest's first: another canonical digest is another key, which only the account's hash tells apart.
+    content[at] ^= 0x80
+    with pytest.raises(KeyFormatError):
+        upload_for(bytes(content), (1, 2), (3,), proof)
+
+
+def test_key_in__content_of_another_length__refused() -> None:
+    content = prepare(parts("tiny")[0])
+    for other in (b"", content[:8], content[:1008], content[:-1], content + bytes(144)):
+        with pytest.raises(KeyFormatError):
+            key_in(other)
 
 
 def test_key_content__model__prepared_key_of_its_vka(tiny: ModelArtifacts) -> None:
@@ -89,7 +99,7 @@ def test_key_content__model__prepared_key_of_its_vka(tiny: ModelArtifacts) -> No
 
 def test_key__missing_or_of_another_family__says_what_to_do(tiny: ModelArtifacts, tmp_path: Path) -> None:
     copy = replace(tiny, directory=tmp_path, name="copy")
-    with pytest.raises(ModelError, match=r"model copy cannot be read.*Build it again"):
+    with pytest.raises(ModelError, match=r"model copy cannot be read.*Build the model again"):
         key_of(copy)
     shutil.copyfile(tiny.directory / KEY_FILE, tmp_path / KEY_FILE)
     assert key_of(copy) == key_of(tiny)
