@@ -2,8 +2,9 @@
 
 Each member serves its own messages and fetches the others', so it does not matter who starts first. All draw a nonce at start; the
 session is a hash of all nonces, so a member that restarts makes a new session, and nothing of an old one is of use.
-Guarantees: every wait ends by a deadline; whoever finds a fault shows its evidence to the others before it ends; the share is in its
-owner's custody before this member certifies it, and final only when all members certified; on any failure secrets are wiped.
+Guarantees: every road ends by a deadline that whoever is on it looks at, for a cancellation may get lost; whoever finds a fault shows
+its evidence to the others before it ends; the share is in its owner's custody before this member certifies it, and final only when all
+members certified; on any failure secrets are wiped.
 Does not decide where keys are kept, restart the process, or remember a culprit for the next ceremony.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
@@ -217,6 +218,7 @@ class Ceremony(Generic[R]):
         self._told: set[int] = set()
         self._all_told = asyncio.Event()
         self._changed = asyncio.Event()
+        self._deadline = float("inf")
 
     def register(self, server: PeerServer) -> None:
         """Serve this member's messages to the server's pinned peers."""
@@ -301,9 +303,10 @@ class Ceremony(Generic[R]):
     async def _gathered(self, attempt: int) -> Part[R]:
         """Wait until all members are in one session, and have all commitments."""
         try:
-            async with asyncio.timeout(self._limits.wait_seconds):
+            async with self._within(self._limits.wait_seconds):
                 await self._each(self._peers, self._meet)
                 while True:
+                    self._require_time()
                     participant = self._begin(attempt)
                     try:
                         await self._each(participant.waiting_for, partial(self._fetch_commitments, participant))
@@ -344,7 +347,7 @@ class Ceremony(Generic[R]):
                 participant.certify()
                 self._notify()
             try:
-                async with asyncio.timeout(self._limits.step_seconds):
+                async with self._within(self._limits.step_seconds):
                     # A member that needs nothing of this phase is at the next one already.
                     due = participant.waiting_for if participant.collecting is phase else ()
                     await self._each(due, partial(self._fetch, participant, phase))
@@ -363,14 +366,30 @@ class Ceremony(Generic[R]):
             async with asyncio.TaskGroup() as group:
                 for i in who:
                     group.create_task(work(i))
-        except ExceptionGroup as errors:
+        except ExceptionGroup as errors:  # what a TaskGroup raises; its members are judged one by one
             raise _most_telling(errors) from None
+
+    @contextlib.asynccontextmanager
+    async def _within(self, seconds: float) -> AsyncIterator[None]:
+        """Bound what is done inside, by cancellation and by `_require_time`. Raises TimeoutError.
+
+        A cancellation comes once, and can get lost: in a call that answers in that very turn of the loop, or beside another task's failure,
+        which a TaskGroup prefers. So whatever goes round in circles looks at the clock each time.
+        """
+        self._deadline = asyncio.get_running_loop().time() + seconds
+        async with asyncio.timeout_at(self._deadline):
+            yield
+
+    def _require_time(self) -> None:
+        if asyncio.get_running_loop().time() >= self._deadline:
+            raise TimeoutError
 
     # ---- asking
 
     async def _ask(self, who: Identifier, phase: int, session: bytes) -> tuple[_Reply, bytes]:
-        """One answer, after as many questions as it takes; the caller bounds it. WAIT never returns."""
+        """One answer, after as many questions as it takes. WAIT never returns. Raises TimeoutError when the time is up (see `_within`)."""
         while True:
+            self._require_time()
             try:
                 reply = await self._peers[who].call(
                     DKG_PATH, bytes([phase]) + session, self._limits.hold_seconds + 10.0
@@ -458,7 +477,7 @@ class Ceremony(Generic[R]):
             waiting.discard(who)
 
         try:
-            async with asyncio.timeout(self._limits.linger_seconds):
+            async with self._within(self._limits.linger_seconds):
                 await self._each(self._peers, until_done)
         except TimeoutError:
             self._progress(f"{_names(sorted(waiting))} did not say that all is well there; ask.")
@@ -467,6 +486,7 @@ class Ceremony(Generic[R]):
         question = bytes([_DONE]) + session
         missed = 0
         while missed < 3:
+            self._require_time()
             try:
                 reply = await self._peers[who].call(DKG_PATH, question, self._limits.hold_seconds + 10.0)
             except TransportError:

@@ -200,6 +200,8 @@ class _Signing:
         # When the last session was opened, and since when there could be another beside it.
         self._opened_at = 0.0
         self._could_open_at: float | None = None
+        # A cancellation can get lost in a call that answers in that very turn; this cannot.
+        self._over = False
 
     async def run(self) -> GroupSignature | None:
         """The signature, or None when no quorum is left."""
@@ -210,6 +212,7 @@ class _Signing:
             try:
                 await self._until_over()
             finally:
+                self._over = True
                 for task in tasks:
                     task.cancel()
         signature = self._roast.signature
@@ -298,7 +301,7 @@ class _Signing:
         """Ask one member for a commitment, and then for a share in each session that it is given, until it is out or all is over."""
         session_id = await self._first_commitment(who)
         try:
-            while session_id is not None:
+            while session_id is not None and not self._over:
                 session = await self._orders[who].get()
                 session_id = await self._share(who, session, session_id)
         finally:
@@ -313,7 +316,7 @@ class _Signing:
             session_id = self._owner.randomness(SESSION_ID_BYTES)
             reply = await self._ask(who, COMMIT_PATH, CommitRequest(session_id, self._context).to_bytes())
             self._news.set()
-            if self._roast.signature is not None:
+            if self._over or self._roast.signature is not None:
                 return session_id
             if isinstance(reply, bytes):
                 self._ledger.refusals.pop(who, None)
@@ -325,7 +328,7 @@ class _Signing:
             self._ledger.refusals[who] = str(reply)
             if attempt < self._limits.attempts:
                 # Nobody is to blame yet: a member that is behind, busy or restarting gets a moment.
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  # jitter is no secret
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter is no secret
                 pause *= 2
         self._roast.pass_over(who)
         return None

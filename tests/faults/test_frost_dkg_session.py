@@ -89,8 +89,28 @@ class Wire:
         member = self.network.members.get(self.callee)
         if member is None or {self.caller, self.callee} & self.network.down:
             raise PeerUnreachable(f"Peer {self.callee} cannot be reached.")
-        reply = await asyncio.wait_for(member.answer(self.caller, body), timeout)
+        async with asyncio.timeout(timeout):
+            reply = await member.answer(self.caller, body)
         return self.network.lie(self.callee, self.caller, body[0], reply)
+
+
+class DeafWire(Wire):
+    """A call of one kind is pending when the time is up, and loses the cancellation: it ends with an answer in its place.
+
+    `asyncio.wait_for` of Python 3.11 does that by itself when the answer comes in the same turn of the loop.
+    """
+
+    deaf_to: int
+    last_words: bytes
+
+    async def call(self, path: str, body: bytes, timeout: float) -> bytes:
+        if body[0] != self.deaf_to:
+            return await super().call(path, body, timeout)
+        try:
+            await asyncio.sleep(timeout)
+        except asyncio.CancelledError:
+            return self.last_words
+        raise PeerUnreachable(f"Peer {self.callee} cannot be reached.")
 
 
 async def run_all(network: Network) -> dict[int, DkgResult | BaseException]:
@@ -296,6 +316,63 @@ async def test_ceremony__member_greets_differently__nobody_honest_is_blamed() ->
         assert isinstance(error, DkgError), error
         assert not set(error.culprits) & {1, 3}
     assert all(custody.kept is None for custody in network.custody.values())
+
+
+WAIT = b"\x00"
+DONE = 0xFF
+
+
+def make_deaf(network: Network, caller: int, callee: int, phase: int, last_words: bytes) -> None:
+    wire = DeafWire(network, caller, callee)
+    wire.deaf_to, wire.last_words = phase, last_words
+    network.members[caller]._peers[Identifier(callee)] = wire
+
+
+@pytest.mark.parametrize("phase", [Phase.HELLO, Phase.COMMIT, Phase.ECHO, Phase.SHARE, Phase.READY, Phase.CERTIFICATE])
+async def test_ceremony__cancellation_lost_at_the_deadline__ends_all_the_same(phase: Phase) -> None:
+    network = Network(3)
+    for i in (1, 2, 3):
+        network.join(i, replace(LIMITS, wait_seconds=0.8, step_seconds=0.8, linger_seconds=0.2))
+    make_deaf(network, 1, 2, phase, WAIT)
+    async with asyncio.timeout(60):
+        results = await run_all(network)
+    error = results[1]
+    assert isinstance(error, DkgError), error
+    assert not set(error.culprits) & {1, 3}
+
+
+async def test_ceremony__cancellation_lost_while_lingering__ends_all_the_same() -> None:
+    network = Network(3)
+    for i in (1, 2, 3):
+        network.join(i, replace(LIMITS, linger_seconds=0.2))
+    make_deaf(network, 1, 2, DONE, WAIT)
+    async with asyncio.timeout(60):
+        results = await run_all(network)
+    assert all(isinstance(result, DkgResult) for result in results.values())
+    assert any("did not say that all is well" in line for line in network.lines)
+
+
+async def test_ceremony__member_moves_when_time_is_up__no_session_begins_after_it() -> None:
+    network = Network(3)
+    for i in (1, 2, 3):
+        network.join(i, replace(LIMITS, wait_seconds=0.8, linger_seconds=0.2))
+    # To 1, 2 stands in another session, and gives a new nonce in the very turn in which the time is up.
+    network.lie = lambda sender, _, phase, reply: (  # type: ignore[method-assign]  # the hook
+        b"\x03" if (sender, phase) == (2, Phase.COMMIT) else reply
+    )
+    moved = b"\x01" + Network(3).join(2)._hello()
+    met = network.members[1]._meet
+
+    async def meet(who: Identifier) -> None:
+        await met(who)
+        if who == 2:
+            make_deaf(network, 1, 2, Phase.HELLO, moved)
+
+    network.members[1]._meet = meet  # type: ignore[method-assign]  # from the second greeting on
+    async with asyncio.timeout(60):
+        results = await run_all(network)
+    assert isinstance(results[1], DkgError), results[1]
+    assert not set(results[1].culprits) & {1, 3}
 
 
 async def test_ceremony__another_committees_greeting__is_refused_with_advice() -> None:

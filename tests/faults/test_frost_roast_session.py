@@ -127,6 +127,22 @@ class Committee:
 # ---- nobody waits for the silent
 
 
+async def test_sign__call_loses_its_cancellation__the_signature_is_returned() -> None:
+    four = Committee(4, 3)
+    honest, lost = four.routes[4][COMMIT_PATH], asyncio.Event()
+
+    async def answers_when_cancelled(peer: int, body: bytes) -> bytes:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            lost.set()
+        return await honest(peer, body)
+
+    four.routes[4][COMMIT_PATH] = answers_when_cancelled
+    assert four.holds(await four.coordinator().sign(CONTEXT))
+    assert lost.is_set()
+
+
 async def test_sign__all_well__asks_each_member_twice_at_most_and_opens_one_session() -> None:
     four = Committee(4, 3)
     coordinator = four.coordinator()
