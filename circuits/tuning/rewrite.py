@@ -16,17 +16,26 @@ import onnx
 from circuits.cache import Progress, quiet
 from circuits.errors import ModelError
 from circuits.tuning.floats import FloatModel, Rows
+from circuits.tuning.folding import batch_of_one, explicit_strides, fold_batch_norms, fold_constants, narrow_floats
+from circuits.tuning.last_function import last_function
 from circuits.tuning.rewritten import Function, OffCircuit, Rewrite, Rewritten
 
 __all__ = ["REWRITES", "Function", "OffCircuit", "Prepared", "Rewrite", "Rewritten", "difference", "rewrite_all"]
 
 TOLERANCE = 1e-4
-"""Largest difference, relative to the largest output of the sample or to 1, that a rewrite makes: room for float32's own rounding in another order."""
+"""Largest difference, relative to the largest output of the sample or to 1, that a rewrite makes: room for float32's rounding in another order."""
 
 _ROUNDS = 64
 """Rewrites that still find something after so many steps never end."""
 
-REWRITES: list[Rewrite] = []
+REWRITES: list[Rewrite] = [
+    batch_of_one,
+    narrow_floats,
+    fold_constants,
+    fold_batch_norms,
+    explicit_strides,
+    last_function,
+]
 """In the order in which they are tried: whatever replaces operators first, then folding, last what is taken off the circuit."""
 
 
