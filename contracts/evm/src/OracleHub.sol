@@ -78,7 +78,7 @@ contract OracleHub is IOracleHub, Ownable2Step, ReentrancyGuardTransient {
         _checkModel(modelId, inputs, policy);
         uint256 remoteCount = InferenceRequest.checkRemotes(remotes, C.CHAIN_TYPE_EIP155, bytes32(block.chainid));
         InferenceRequest.checkPolicy(policy, remoteCount);
-        InferenceRequest.checkServed(policy, remotes);
+        InferenceRequest.checkServed(remotes);
         InferenceRequest.Decoded memory asked;
         asked.modelId = modelId;
         asked.fee = uint128(msg.value);
@@ -281,9 +281,9 @@ contract OracleHub is IOracleHub, Ownable2Step, ReentrancyGuardTransient {
 
     /// @dev Whether a signature suffices for this answer.
     function _checkSignedAnswer(bytes32 digest, InferenceResult.Decoded memory result) private view {
-        if (result.policy == C.POLICY_ATTESTED) return;
+        if (result.policy == C.POLICY_ATTESTED || result.policy == C.POLICY_RECOMPUTED) return;
         if (result.policy == C.POLICY_PROVEN) revert SignedProven(result.requestId);
-        if (result.policy != C.POLICY_BOTH) revert WrongPolicy(result.requestId, result.policy);
+        // Nothing but POLICY_BOTH is left: {InferenceResult.decode} refuses unknown policies.
         if (!digest.asBoolean().tload()) revert ProofRequired(result.requestId);
     }
 

@@ -331,8 +331,15 @@ contract AttacksTest is SibylTest {
         (id,) = ask(alice, PROVEN);
         _refusedByHub(resultBody(1, result(id, alice, PROVEN)), abi.encodeWithSelector(IOracleHub.SignedProven.selector, id));
         (id,) = ask(alice, ATTESTED);
+        // Nor does an answer that nobody proved pass for one that was asked to be.
         _refusedByHub(
-            resultBody(1, result(id, alice, RECOMPUTED)), abi.encodeWithSelector(IOracleHub.WrongPolicy.selector, id, RECOMPUTED)
+            resultBody(1, result(id, alice, RECOMPUTED)),
+            abi.encodeWithSelector(IOracleHub.ResultMismatch.selector, id, bytes32("policy"))
+        );
+        (id,) = ask(alice, RECOMPUTED);
+        _refusedByHub(
+            resultBody(1, result(id, alice, ATTESTED)),
+            abi.encodeWithSelector(IOracleHub.ResultMismatch.selector, id, bytes32("policy"))
         );
     }
 

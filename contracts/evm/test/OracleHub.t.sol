@@ -48,7 +48,7 @@ contract OracleHubTest is SibylTest {
             2_000_001,
             ""
         );
-        uint8[4] memory policies = [0, RECOMPUTED, 5, 255];
+        uint8[3] memory policies = [0, 5, 255];
         for (uint256 i = 0; i < policies.length; ++i) {
             _refused(
                 abi.encodeWithSelector(IMessageErrors.UnsupportedPolicy.selector, policies[i]),
@@ -108,7 +108,6 @@ contract OracleHubTest is SibylTest {
         _refusedRemotes(IMessageErrors.DuplicateChain.selector, ATTESTED, _remote(ATTESTED, EIP155, CHAIN));
         _refusedRemotes(IMessageErrors.UnsupportedPolicy.selector, ATTESTED, _remote(PROVEN, EIP155, PEER_CHAIN));
         _refusedRemotes(IMessageErrors.UnsupportedPolicy.selector, ATTESTED, _remote(BOTH, SOLANA, SOLANA_CHAIN));
-        _refusedRemotes(IMessageErrors.UnsupportedPolicy.selector, ATTESTED, _remote(RECOMPUTED, EIP155, PEER_CHAIN));
         _refusedRemotes(IMessageErrors.UnsupportedPolicy.selector, ATTESTED, _remote(0, EIP155, PEER_CHAIN));
         _refusedRemotes(IMessageErrors.UnknownChainType.selector, ATTESTED, _remote(ATTESTED, 1, PEER_CHAIN));
         _refusedRemotes(IMessageErrors.InvalidChainReference.selector, ATTESTED, _remote(ATTESTED, EIP155, 0));
@@ -150,9 +149,23 @@ contract OracleHubTest is SibylTest {
         vm.assertEq(int256(a.outputs[1]), type(int64).max, "output");
     }
 
+    function test_recomputed__answer__recorded_under_its_own_policy() public {
+        (bytes32 id,) = ask(address(recorder), RECOMPUTED);
+        deliver(_answer(1, id, address(recorder), RECOMPUTED));
+        _assertAnswered(id, address(recorder), RECOMPUTED);
+        vm.assertEq(recorder.answer().policy, RECOMPUTED, "the consumer sees that nobody proved it");
+        vm.assertEq(hub.creditOf(treasury), PRICE, "treasury");
+    }
+
+    function test_recomputed__remote__may_be_asked_for() public {
+        vm.prank(alice);
+        bytes memory remotes = bytes.concat(_remote(RECOMPUTED, EIP155, PEER_CHAIN), _remote(RECOMPUTED, SOLANA, SOLANA_CHAIN));
+        hub.request{value: PRICE}(MODEL, inputs(), ATTESTED, DEADLINE, 0, remotes);
+    }
+
     function test_attested__refusal__fee_credited_to_the_requester() public {
-        uint8[3] memory policies = [ATTESTED, PROVEN, BOTH];
-        for (uint256 i = 0; i < 3; ++i) {
+        uint8[4] memory policies = [ATTESTED, PROVEN, BOTH, RECOMPUTED];
+        for (uint256 i = 0; i < 4; ++i) {
             (bytes32 id,) = ask(address(recorder), policies[i]);
             vm.expectEmit(true, true, true, true, address(hub));
             emit IOracleHub.Refused(id, 3);
@@ -163,7 +176,7 @@ contract OracleHubTest is SibylTest {
             vm.assertEq(a.outputs.length, 0, "no outputs");
             vm.assertEq(recorder.answer().status, 3, "the consumer hears of it");
         }
-        vm.assertEq(hub.creditOf(address(recorder)), 3 * PRICE, "fees back");
+        vm.assertEq(hub.creditOf(address(recorder)), 4 * PRICE, "fees back");
         vm.assertEq(hub.creditOf(treasury), 0, "nothing earned");
     }
 

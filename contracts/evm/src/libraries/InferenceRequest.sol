@@ -73,14 +73,12 @@ library InferenceRequest {
 
     /// @notice Refuses what decodes but no destination of this version serves: {decode} takes it, because the committee answers it by
     /// a signed refusal when another chain let it pass.
-    function checkServed(uint8 policy, bytes calldata remotes_) internal pure {
-        if (policy == C.POLICY_RECOMPUTED) revert IMessageErrors.UnsupportedPolicy(policy);
+    function checkServed(bytes calldata remotes_) internal pure {
         uint256 count = remotes_.length / C.REMOTE_SIZE;
         for (uint256 i = 0; i < count; ++i) {
             Remote memory remote = remoteAt(remotes_, i);
-            // Solana cannot check a proof in this version.
-            bool served =
-                remote.policy == C.POLICY_ATTESTED || (remote.policy == C.POLICY_BOTH && remote.chainType == C.CHAIN_TYPE_EIP155);
+            // Solana takes no signature together with a proof in this version.
+            bool served = remote.policy != C.POLICY_BOTH || remote.chainType == C.CHAIN_TYPE_EIP155;
             if (!served) revert IMessageErrors.UnsupportedPolicy(remote.policy);
         }
     }
