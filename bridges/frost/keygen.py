@@ -9,10 +9,12 @@ Does not store keys (`keystore`) and draws no randomness of its own.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Final, Never
 
 from bridges.frost.errors import DecodeError, GroupError, KeyMaterialError
 from bridges.frost.group import (
@@ -29,6 +31,9 @@ from bridges.frost.group import (
 
 Randomness = Callable[[int], bytes]
 """Draws that many uniform bytes; `os.urandom` everywhere but in tests and vectors."""
+
+
+_DUAL_TAG: Final = b"SIBYL_FROST_ONE_POLYNOMIAL_V1"
 
 
 class Origin(StrEnum):
@@ -90,19 +95,25 @@ class PublicKeyPackage:
             raise KeyMaterialError(f"The verifying shares cannot belong to one key: {error}") from error
 
     def _check_one_polynomial(self) -> None:
-        members = list(self.verifying_shares)
-        base = members[: self.threshold]
-        if self._interpolated(base, 0) != self.group_public_key.point:
-            raise KeyMaterialError("The verifying shares do not add up to the group public key.")
+        base = list(self.verifying_shares)[: self.threshold]
+        points = {Identifier(0): self.group_public_key.point, **self.verifying_shares}
+        if not _on_one_polynomial(points, self.threshold):
+            self._say_what_does_not_fit(base)
         if self._interpolated(base[:-1], 0) == self.group_public_key.point:
             raise KeyMaterialError(
                 "Fewer participants than the threshold says can sign with this key; correct the threshold."
             )
-        for other in members[self.threshold :]:
+
+    def _say_what_does_not_fit(self, base: list[Identifier]) -> Never:
+        """Look at one share after the other, which takes long, for a sentence that says what is wrong. Raises KeyMaterialError or GroupError."""
+        if self._interpolated(base, 0) != self.group_public_key.point:
+            raise KeyMaterialError("The verifying shares do not add up to the group public key.")
+        for other in list(self.verifying_shares)[self.threshold :]:
             if self._interpolated(base, other) != self.verifying_shares[other]:
                 raise KeyMaterialError(
                     f"The verifying share of participant {other} is not on the polynomial of the others.", (other,)
                 )
+        raise KeyMaterialError("The verifying shares are not on one polynomial.")
 
     def _interpolated(self, base: list[Identifier], at: int) -> Point:
         return point_sum([self.verifying_shares[i].times(lagrange_coefficient(i, base, at)) for i in base])
@@ -145,6 +156,34 @@ def lagrange_coefficient(who: Identifier, among: list[Identifier] | tuple[Identi
             numerator = numerator * (other - at) % ORDER
             denominator = denominator * (other - who) % ORDER
     return Scalar(numerator * pow(denominator, -1, ORDER) % ORDER)
+
+
+def _on_one_polynomial(points: Mapping[Identifier, Point], threshold: int) -> bool:
+    """Whether these points, public ones, are values of one polynomial of degree `threshold` - 1 at their identifiers.
+
+    The values of all such polynomials are a Reed-Solomon code, so a word of its dual code, m(x_i) / prod_j (x_i - x_j) for any m of degree
+    len(points) - threshold - 1, is orthogonal to them, and a random one is to nothing else but with probability 1/n (SCRAPE, Cascudo and
+    David 2017, section 2.1). That is one multiplication a point. The m here is a hash of all points: who chooses them cannot choose it too.
+    """
+    state = hashlib.sha256(_DUAL_TAG + threshold.to_bytes(2, "big"))
+    for who, point in points.items():
+        state.update(who.to_bytes(2, "big") + point.encoded)
+    seed, terms = state.digest(), []
+    degree = len(points) - threshold - 1
+    draws = (hashlib.sha512(_DUAL_TAG + seed + k.to_bytes(2, "big")).digest() for k in range(degree + 1))
+    dual = [int.from_bytes(draw, "big") % ORDER for draw in draws]
+    try:
+        for at, point in points.items():
+            value, weight = 0, 1
+            for coefficient in dual:
+                value = (value * at + coefficient) % ORDER
+            for other in points:
+                weight = weight * (at - other) % ORDER if other != at else weight
+            terms.append(point.times(Scalar(value * pow(weight, -1, ORDER) % ORDER)))
+        # The whole is the identity, which has no encoding: all but one add up to the negative of that one.
+        return point_sum(terms[:-1]) == terms[-1].negated()
+    except GroupError:
+        return False
 
 
 def deal(participants: int, threshold: int, randomness: Randomness) -> tuple[KeyShare, ...]:

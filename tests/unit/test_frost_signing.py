@@ -110,6 +110,62 @@ def test_public_key_package__threshold_lowered__is_refused(shares: tuple[KeyShar
         PublicKeyPackage(public.group_public_key, 2, public.verifying_shares, Origin.DEALER)
 
 
+def values_of(coefficients: list[int], participants: int) -> dict[int, int]:
+    """f(0), f(1) ... of a polynomial, lowest degree first."""
+    return {i: sum(c * pow(i, k, ORDER) for k, c in enumerate(coefficients)) % ORDER for i in range(participants + 1)}
+
+
+def package_of(values: dict[int, int], threshold: int) -> PublicKeyPackage:
+    group = GroupPublicKey(base_times(Scalar(values[0])))
+    verifying = {identifier(i): base_times(Scalar(value)) for i, value in values.items() if i}
+    return PublicKeyPackage(group, threshold, verifying, Origin.DKG)
+
+
+def drawn(count: int) -> list[int]:
+    return [int.from_bytes(os.urandom(40), "big") % ORDER for _ in range(count)]
+
+
+SIZES = [(2, 2), (3, 2), (4, 4), (5, 4), (9, 7), (100, 67), (100, 100)]
+
+
+@pytest.mark.parametrize(("n", "t"), SIZES)
+def test_public_key_package__values_of_one_polynomial__is_taken(n: int, t: int) -> None:
+    assert package_of(values_of(drawn(t), n), t).threshold == t
+
+
+@pytest.mark.parametrize(("n", "t"), SIZES)
+def test_public_key_package__any_one_value_off__is_refused(n: int, t: int) -> None:
+    values = values_of(drawn(t), n)
+    for off in range(n + 1) if n < 10 else (0, n):
+        with pytest.raises(KeyMaterialError):
+            package_of({**values, off: (values[off] + 1) % ORDER}, t)
+
+
+@pytest.mark.parametrize(("n", "t"), [(3, 2), (5, 4), (9, 7), (31, 21)])
+def test_public_key_package__degree_above_the_thresholds__is_refused(n: int, t: int) -> None:
+    for degree in range(t, n + 1):
+        with pytest.raises(KeyMaterialError):
+            package_of(values_of(drawn(degree + 1), n), t)
+
+
+@pytest.mark.parametrize("power", [0, 1, 2])
+def test_public_key_package__errors_aimed_at_a_known_dual_word__are_refused(power: int) -> None:
+    """Two errors that cancel under the dual word of m = x^power: whoever could foresee the check's m would pass so."""
+    n, t = 9, 6
+    values = values_of(drawn(t), n)
+
+    def weight(i: int) -> int:
+        product = 1
+        for j in range(n + 1):
+            product = product * (i - j if j != i else 1) % ORDER
+        return pow(i, power, ORDER) * pow(product, -1, ORDER) % ORDER
+
+    first = drawn(1)[0]
+    second = -first * weight(4) * pow(weight(8), -1, ORDER) % ORDER
+    with pytest.raises(KeyMaterialError):
+        package_of({**values, 4: (values[4] + first) % ORDER, 8: (values[8] + second) % ORDER}, t)
+
+
 def test_key_share__of_another_participant__is_refused(shares: tuple[KeyShare, ...]) -> None:
     with pytest.raises(KeyMaterialError):
         KeyShare(identifier(2), shares[0].signing_share.copy(), shares[0].public)
