@@ -1,8 +1,9 @@
-"""ONNX → circuit, keys and Solidity verifier, in the one-column family that every Sibyl model uses.
+"""ONNX → circuit, keys and Solidity verifier, in the one-column family that every Sibyl model uses unless it is told otherwise.
 
 Settings are fixed, never calibrated (calibration is not deterministic): one inner column, no lookups, range checks in base 128, parameters fixed
-(which binds the weights to the verifying key), inputs and outputs public. From one ONNX file and one SRS the settings, keys and verifier come out
-byte for byte the same; `network.compiled` does not, so workers compile it again from the ONNX file and settings that the model id binds.
+(which binds the weights to the verifying key), inputs and outputs public. `circuits.tuning` searches for other settings and hands them in here.
+From one ONNX file and one SRS the settings, keys and verifier come out byte for byte the same; `network.compiled` does not, so workers compile it
+again from the ONNX file and settings that the model id binds.
 
 The model id is keccak256(DOMAIN_MODEL ‖ keccak256(onnx) ‖ keccak256(settings) ‖ keccak256(vk)), where settings are canonical JSON: sorted keys, no
 spaces, without `timestamp`; `settings.json` is written in that form. The vk depends on the SRS, so the id does too.
@@ -58,22 +59,29 @@ class CircuitSettings:
     rebase_multiplier: int = 1
     """A product is rounded when it has more bits after the point than this many times the larger scale. Each rounding costs 47 rows or more, so
     a network that is shallow enough is cheapest when nothing is rounded, and then its arithmetic is exact too."""
+    inner_cols: int = 1
+    lookup_range: tuple[int, int] = (0, 0)
+    """Smallest and largest argument of the lookup tables; both 0 for a circuit without any. ezkl hangs on an argument outside."""
+    input_visibility: str = "public"
+    """“public”, “hashed” or “polycommit”. What is compiled for nodes has public inputs; the others are for measuring."""
+    family: bool = True
+    """Refuse a circuit outside the one-column family, whose verifier shape all models share and Solana can check."""
 
     def run_args(self) -> dict[str, Json]:
         """ezkl's names for these settings and for those that the family fixes."""
         return {
-            "input_visibility": "public",
+            "input_visibility": self.input_visibility,
             "output_visibility": "public",
             "param_visibility": "fixed",
             "input_scale": self.scale,
             "param_scale": self.scale if self.param_scale is None else self.param_scale,
             "scale_rebase_multiplier": self.rebase_multiplier,
             "logrows": self.logrows,
-            "num_inner_cols": 1,
+            "num_inner_cols": self.inner_cols,
             "decomp_base": self.decomp_base,
             "decomp_legs": self.decomp_legs,
             "disable_freivalds": True,
-            "lookup_range": [0, 0],
+            "lookup_range": list(self.lookup_range),
             "check_mode": "unsafe",
         }
 
@@ -220,6 +228,8 @@ def compile_model(
     `sample` is one row of inputs (already on the fixed-point grid) that is proven and verified before anything is called good.
     `deadline` bounds the whole build in seconds. Raises ModelError.
     """
+    if circuit.input_visibility != "public":
+        raise ModelError("Nodes serve models with public inputs; compile the circuit with input_visibility “public”.")
     if srs.k != circuit.logrows:
         raise ModelError(f"The reference string is for k={srs.k}, the circuit for k={circuit.logrows}.")
     end = time.monotonic() + deadline
@@ -246,7 +256,7 @@ def compile_model(
     proof_length = step("prove", srs="kzg.srs", rows=[list(sample)])
     if not isinstance(proof_length, int) or proof_length < 1:
         raise ModelError("The new circuit's first proof does not verify; the build is not used.")
-    if proof_length != FAMILY_PROOF_LENGTH:
+    if circuit.family and proof_length != FAMILY_PROOF_LENGTH:
         raise ModelError(
             f"The model does not fit one column of 2^{circuit.logrows} rows (its proof has {proof_length} bytes, "
             f"not {FAMILY_PROOF_LENGTH}); give it a larger k."
@@ -255,13 +265,13 @@ def compile_model(
 
 
 def _check_family(settings: bytes, circuit: CircuitSettings) -> None:
-    """Raise ModelError unless ezkl took the settings as they were meant: no lookups, and the rows that were asked for."""
+    """Raise ModelError unless ezkl took the settings as they were meant: no lookups unless with a range, and the rows that were asked for."""
     found = json.loads(settings)
-    if found["required_lookups"]:
+    if found["required_lookups"] and (circuit.family or circuit.lookup_range == (0, 0)):
         raise ModelError(
-            "The circuit needs lookup tables; only models of the one-column family without lookups are supported."
+            "The circuit needs lookup tables, which the one-column family does not have; compile the model with: sibyl model compile"
         )
-    if found["run_args"]["logrows"] != circuit.logrows or found["run_args"]["num_inner_cols"] != 1:
+    if (found["run_args"]["logrows"], found["run_args"]["num_inner_cols"]) != (circuit.logrows, circuit.inner_cols):
         raise ModelError(
             f"The model does not fit a one-column circuit of 2^{circuit.logrows} rows; give it a larger k."
         )

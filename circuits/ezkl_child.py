@@ -7,7 +7,9 @@ those go through `circuits.pool`.
 import asyncio
 import json
 import os
+import resource
 import sys
+import time
 from pathlib import Path
 from typing import TypedDict
 
@@ -28,6 +30,8 @@ class Job(TypedDict, total=False):
     srs: str
     logrows: int
     rows: list[list[float]]
+    seconds: float
+    memory_mb: int
 
 
 def _settings(job: Job) -> object:
@@ -87,6 +91,66 @@ def _prove(job: Job) -> object:
     return length if good is True else 0
 
 
+def _sorted_settings() -> dict[str, object]:
+    """The settings, with what ezkl writes in the order of a hash put in order: see `circuits.compile.settled`."""
+    settings: dict[str, object] = json.loads(Path("settings.json").read_bytes())
+    checks = settings["required_range_checks"]
+    settings["required_range_checks"] = sorted(checks) if isinstance(checks, list) else checks
+    Path("settings.json").write_text(json.dumps(settings))
+    return settings
+
+
+def _probe(job: Job) -> object:
+    """The circuit's size, and its outputs for as many rows as `seconds` allow, at least one. No keys are made."""
+    end = time.monotonic() + job["seconds"]
+    _settings(job)
+    settings = _sorted_settings()
+    _compile(job)
+    outputs: list[list[int]] = []
+    lowest = highest = 0
+    failure = ""
+    for row in job["rows"]:
+        if outputs and time.monotonic() > end:
+            break
+        try:
+            witness = ezkl.gen_witness(json.dumps({"input_data": [row]}), "network.compiled", None, None, None)
+        except RuntimeError as error:
+            failure = str(error)
+            break
+        outputs.append([from_ezkl_hex(felt) for felt in witness["outputs"][0]])
+        lowest, highest = min(lowest, witness["min_lookup_inputs"]), max(highest, witness["max_lookup_inputs"])
+    kept = ("num_rows", "model_instance_shapes", "model_output_scales", "model_input_scales", "required_lookups")
+    facts = {name: settings[name] for name in kept}
+    return {**facts, "outputs": outputs, "lookups": [lowest, highest], "failure": failure}
+
+
+def _trial(job: Job) -> object:
+    """Keys, one proof and its check, timed, within an address space of `memory_mb`."""
+    limit = job["memory_mb"] << 20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    _settings(job)
+    _sorted_settings()
+    _compile(job)
+    began = time.monotonic()
+    _setup(job)
+    setup = time.monotonic() - began
+    row = json.dumps({"input_data": [job["rows"][0]]})
+    ezkl.gen_witness(row, "network.compiled", "sample.witness", "vk.key", job["srs"])
+    began = time.monotonic()
+    proof = ezkl.prove("sample.witness", "network.compiled", "pk.key", "sample.proof", job["srs"])
+    prove = time.monotonic() - began
+    good = ezkl.verify("sample.proof", "settings.json", "vk.key", job["srs"], False)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1 << 20)
+    return {
+        "valid": good is True,
+        "setup_seconds": setup,
+        "prove_seconds": prove,
+        "memory_mb": peak,
+        "proof_length": len(json.loads(Path("sample.proof").read_bytes())["proof"]),
+        "instances": len(proof["instances"][0]),
+    }
+
+
 STEPS = {
     "settings": _settings,
     "compile": _compile,
@@ -96,6 +160,8 @@ STEPS = {
     "vka": _vka,
     "witness": _witness,
     "prove": _prove,
+    "probe": _probe,
+    "trial": _trial,
 }
 
 
