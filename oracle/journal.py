@@ -20,7 +20,9 @@ from oracle.pipeline import (
     Approved,
     Attested,
     Confirmed,
+    DeadLettered,
     Delivered,
+    Dropped,
     Event,
     Expired,
     Inferred,
@@ -29,6 +31,7 @@ from oracle.pipeline import (
     Observed,
     Outdated,
     Proved,
+    Retried,
     Vanished,
 )
 from oracle.ports import Cursor, GroupAttestation
@@ -62,6 +65,8 @@ class _Row(TypedDict, total=False):
     signature: str
     digests: list[str]
     digest: str
+    number: int
+    reason: str
 
 
 def _encode(event: Event) -> _Row:
@@ -82,6 +87,10 @@ def _encode(event: Event) -> _Row:
             row["epoch"] = epoch
         case Delivered(digest=digest) | Confirmed(digest=digest) | Vanished(digest=digest):
             row["digest"] = digest.hex()
+        case DeadLettered(digest=digest, number=number, reason=reason):
+            row |= {"digest": digest.hex(), "number": number, "reason": reason}
+        case Retried(digest=digest, number=number) | Dropped(digest=digest, number=number):
+            row |= {"digest": digest.hex(), "number": number}
         case Expired() | Approved() | Lapsed():
             pass
     return row
@@ -106,6 +115,9 @@ _DECODERS: Final[dict[str, Callable[[Digest, Millis, _Row], Event]]] = {
     "Delivered": lambda work, at, row: Delivered(work, _digest(row), at),
     "Confirmed": lambda work, at, row: Confirmed(work, _digest(row), at),
     "Vanished": lambda work, at, row: Vanished(work, _digest(row), at),
+    "DeadLettered": lambda work, at, row: DeadLettered(work, _digest(row), row["number"], row["reason"], at),
+    "Retried": lambda work, at, row: Retried(work, _digest(row), row["number"], at),
+    "Dropped": lambda work, at, row: Dropped(work, _digest(row), row["number"], at),
     "Expired": lambda work, at, row: Expired(work, at),
     "Approved": lambda work, at, row: Approved(work, at),
     "Lapsed": lambda work, at, row: Lapsed(work, at),

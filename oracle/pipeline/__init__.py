@@ -13,11 +13,14 @@ Rules, all enforced here:
 It has no clock: times are arguments, in milliseconds of the node's own clock, and never enter a body.
 """
 
+from oracle.pipeline.agenda import Agenda
 from oracle.pipeline.events import (
     Approved,
     Attested,
     Confirmed,
+    DeadLettered,
     Delivered,
+    Dropped,
     Event,
     Expired,
     Inferred,
@@ -26,6 +29,7 @@ from oracle.pipeline.events import (
     Observed,
     Outdated,
     Proved,
+    Retried,
     Vanished,
 )
 from oracle.pipeline.owed import (
@@ -42,10 +46,13 @@ from oracle.pipeline.owed import (
     Submit,
     Takeover,
     due,
+    moments,
 )
 from oracle.pipeline.pipeline import Pipeline
 from oracle.pipeline.work import (
+    DeadLetter,
     IllegalTransition,
+    LetterState,
     Stage,
     Work,
     advance,
@@ -54,12 +61,16 @@ from oracle.pipeline.work import (
 
 __all__ = [
     "APPROVAL_PATIENCE",
+    "Agenda",
     "Approve",
     "Approved",
     "Attested",
     "Check",
     "Confirmed",
+    "DeadLetter",
+    "DeadLettered",
     "Delivered",
+    "Dropped",
     "Effect",
     "Event",
     "Expire",
@@ -69,6 +80,7 @@ __all__ = [
     "Inferred",
     "Lapse",
     "Lapsed",
+    "LetterState",
     "Member",
     "Millis",
     "Observed",
@@ -76,6 +88,7 @@ __all__ = [
     "Pipeline",
     "Prove",
     "Proved",
+    "Retried",
     "Sign",
     "Stage",
     "Submit",
@@ -84,5 +97,6 @@ __all__ = [
     "Work",
     "advance",
     "due",
+    "moments",
     "needs_signature",
 ]

@@ -112,6 +112,50 @@ class Outdated:
     at: Millis
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLettered:
+    """This node gave up delivering one of the work's messages, for the `number`-th time (from 1): `reason` is the last failure."""
+
+    work_id: Digest
+    digest: Digest
+    number: int
+    reason: str
+    at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """The operator has this node try again what it gave up for the `number`-th time."""
+
+    work_id: Digest
+    digest: Digest
+    number: int
+    at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The operator wants nothing more done for what this node gave up for the `number`-th time: it neither signs nor delivers it again."""
+
+    work_id: Digest
+    digest: Digest
+    number: int
+    at: Millis
+
+
 Event = (
-    Observed | Inferred | Proved | Approved | Attested | Outdated | Delivered | Confirmed | Vanished | Lapsed | Expired
+    Observed
+    | Inferred
+    | Proved
+    | Approved
+    | Attested
+    | Outdated
+    | Delivered
+    | Confirmed
+    | Vanished
+    | Lapsed
+    | Expired
+    | DeadLettered
+    | Retried
+    | Dropped
 )

@@ -1,13 +1,15 @@
 """All works of a node, and what they allow it to sign."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from oracle.errors import NotAuthorised
 from oracle.pipeline.events import Event, Millis
 from oracle.pipeline.owed import Effect, Member, due
-from oracle.pipeline.work import IllegalTransition, Work, advance
+from oracle.pipeline.work import IllegalTransition, LetterState, Stage, Work, advance
 from oracle.protocol.hashing import batch_signing_hash
-from oracle.protocol.types import Digest, Kind
+from oracle.protocol.types import Digest, Endpoint, Kind
 
 
 class Pipeline:
@@ -17,6 +19,9 @@ class Pipeline:
         self._works: dict[Digest, Work] = {}
         self._open: dict[Digest, None] = {}
         self._owner: dict[Digest, Digest] = {}
+        self._dead: dict[Digest, None] = {}
+        self._stages: Counter[Stage] = Counter()
+        self._waiting: Counter[Endpoint] = Counter()
 
     def preview(self, event: Event) -> Work:
         """The work after `event`, without recording it. Raises as `advance` does."""
@@ -24,21 +29,60 @@ class Pipeline:
 
     def apply(self, event: Event) -> Work:
         """Record `event`. Raises as `advance` does, and then nothing has changed."""
-        work = self.preview(event)
+        before = self._works.get(event.work_id)
+        work = advance(before, event)
+        if work is before:
+            return work
+        self._count(event.work_id, before, -1)
         self._works[event.work_id] = work
-        for digest in work.deliverables:
-            self._owner[digest] = event.work_id
+        if before is None or before.deliverables is not work.deliverables:
+            for digest in work.deliverables:
+                self._owner[digest] = event.work_id
         if work.finished:
             self._open.pop(event.work_id, None)
         else:
             self._open[event.work_id] = None
+        self._count(event.work_id, work, 1)
         return work
 
-    def finished_before(self, moment: Millis) -> tuple[Digest, ...]:
-        """Works that are finished and were observed before `moment`, oldest first."""
-        return tuple(
+    def _count(self, work_id: Digest, work: Work | None, by: int) -> None:
+        if work is None:
+            return
+        stage = work.stage
+        self._stages[stage] += by
+        if stage is Stage.DEAD:
+            if by > 0:
+                self._dead[work_id] = None
+            else:
+                self._dead.pop(work_id, None)
+        elif work_id in self._open:
+            self._waiting[work.message.origin] += by
+
+    def stages(self) -> dict[Stage, int]:
+        """How many works there are of each stage."""
+        return {stage: count for stage, count in self._stages.items() if count}
+
+    def waiting(self, origin: Endpoint) -> int:
+        """Works from `origin` for which something is still owed, but for what was given up."""
+        return self._waiting[origin]
+
+    def dead(self) -> Iterator[Work]:
+        """Works of which a message was given up, the one given up longest ago first."""
+        for work_id in self._dead:
+            yield self._works[work_id]
+
+    def finished_before(self, moment: Millis, limit: int | None = None) -> tuple[Digest, ...]:
+        """Works that are finished and were observed before `moment`, oldest first; at most `limit` of them."""
+        old = (
             work_id for work_id, work in self._works.items() if work_id not in self._open and work.observed_at < moment
         )
+        return tuple(islice(old, limit))
+
+    def finished_beyond(self, most: int, limit: int) -> tuple[Digest, ...]:
+        """The oldest finished works, as many as there are more of them than `most`, and at most `limit`."""
+        over = len(self._works) - len(self._open) - most
+        finished = (work_id for work_id in self._works if work_id not in self._open)
+        return tuple(islice(finished, max(0, min(over, limit))))
 
     def forget(self, works: Iterable[Digest]) -> None:
         """Drop finished works, so that memory stays bounded. The chains remember them: one that is observed again is found delivered.
@@ -50,6 +94,7 @@ class Pipeline:
             raise IllegalTransition("Only what is finished can be forgotten.")
         for work_id in gone:
             work = self._works.pop(work_id, None)
+            self._count(work_id, work, -1)
             # A message that lapsed is no deliverable any more, and is its work's id.
             for digest in (work_id, *(() if work is None else work.deliverables)):
                 self._owner.pop(digest, None)
@@ -73,7 +118,7 @@ class Pipeline:
             yield self._works[work_id]
 
     def due(self, member: Member, now: Millis) -> list[Effect]:
-        """All that `member` owes now, oldest work first."""
+        """All that `member` owes now, oldest work first. Looks at every open work: an `Agenda` knows the same from what changed."""
         return [effect for work in self.open_works() for effect in due(work, member, now)]
 
     def authorise(self, digests: Iterable[Digest], now: Millis) -> bytes:
@@ -91,9 +136,15 @@ class Pipeline:
                 what = "approved the key" if work.message.kind is Kind.ROTATION else "checked the proof"
                 raise NotAuthorised(f"This node has not yet {what} behind the digest {name}.")
             if digest not in work.to_sign:
-                why = "expired undelivered" if work.lapsed else "is carried by its proof, not by a signature"
-                raise NotAuthorised(f"The message with digest {name} {why}.")
+                raise NotAuthorised(f"The message with digest {name} {_why_not_signed(work, digest)}.")
             expiry = work.deliverables[digest].expiry
             if work.expired or (expiry and now > expiry * 1000):
                 raise NotAuthorised(f"The message with digest {name} has expired.")
         return batch_signing_hash(batch)
+
+
+def _why_not_signed(work: Work, digest: Digest) -> str:
+    letter = work.letter(digest)
+    if letter is not None and letter.state is LetterState.DROPPED:
+        return "was dropped by this node's operator"
+    return "expired undelivered" if work.lapsed else "is carried by its proof, not by a signature"

@@ -7,7 +7,9 @@ from oracle.pipeline.events import (
     Approved,
     Attested,
     Confirmed,
+    DeadLettered,
     Delivered,
+    Dropped,
     Event,
     Expired,
     Inferred,
@@ -16,6 +18,7 @@ from oracle.pipeline.events import (
     Observed,
     Outdated,
     Proved,
+    Retried,
     Vanished,
 )
 from oracle.ports import GroupAttestation
@@ -45,6 +48,28 @@ class Stage(Enum):
     DELIVERED = "delivered"
     CONFIRMED = "confirmed"
     EXPIRED = "expired"
+    DEAD = "dead"
+    DROPPED = "dropped"
+
+
+class LetterState(Enum):
+    """What became of a message that this node gave up."""
+
+    DEAD = "dead"
+    """It waits for the operator."""
+    RETRIED = "retried"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that this node gave up: how often so far, why and when last, and what the operator made of it."""
+
+    digest: Digest
+    number: int
+    reason: str
+    at: Millis
+    state: LetterState = LetterState.DEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +94,21 @@ class Work:
     confirmed: frozenset[Digest] = frozenset()
     expired: bool = False
     lapsed: bool = False
+    letters: tuple[DeadLetter, ...] = ()
 
     @property
     def stage(self) -> Stage:
-        """The furthest step that is complete."""
+        """The furthest step that is complete; or that a message of it was given up."""
         if self.deliverables and self.confirmed >= self.deliverables.keys():
             return Stage.CONFIRMED
         if self.expired:
             return Stage.EXPIRED
+        if self.letters:
+            dropped = self._letters_in(LetterState.DROPPED)
+            if dropped and self.confirmed | dropped >= self.deliverables.keys():
+                return Stage.DROPPED
+            if self.dead:
+                return Stage.DEAD
         if self.deliverables and self.delivered >= self.deliverables.keys():
             return Stage.DELIVERED
         if self.attestation is not None:
@@ -87,15 +119,48 @@ class Work:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is owed any more."""
-        return self.stage in (Stage.CONFIRMED, Stage.EXPIRED)
+        """Whether nothing is owed any more. A dropped message that can still expire is watched until then: its sender is to be told."""
+        stage = self.stage
+        return stage in (Stage.CONFIRMED, Stage.EXPIRED) or (stage is Stage.DROPPED and not self._can_lapse)
+
+    @property
+    def _can_lapse(self) -> bool:
+        return self.message.kind is Kind.MESSAGE and bool(self.message.expiry) and not self.lapsed
 
     @property
     def to_sign(self) -> tuple[Digest, ...]:
         """Digests that this node may sign, in the order of the batch; empty before the work is ready."""
         if self.ready_at is None:
             return ()
-        return tuple(digest for digest, message in self.deliverables.items() if needs_signature(message))
+        dropped = self._letters_in(LetterState.DROPPED) if self.letters else ()
+        return tuple(
+            digest
+            for digest, message in self.deliverables.items()
+            if digest not in dropped and needs_signature(message)
+        )
+
+    @property
+    def dead(self) -> tuple[DeadLetter, ...]:
+        """What this node gave up and waits for the operator; what others delivered meanwhile is not dead."""
+        return tuple(
+            letter
+            for letter in self.letters
+            if letter.state is LetterState.DEAD and letter.digest not in self.delivered
+        )
+
+    @property
+    def shelved(self) -> frozenset[Digest]:
+        """What this node does not deliver: given up or dropped."""
+        if not self.letters:
+            return frozenset()
+        return frozenset(letter.digest for letter in self.letters if letter.state is not LetterState.RETRIED)
+
+    def letter(self, digest: Digest) -> DeadLetter | None:
+        """What is known of giving up that message; None if that never was."""
+        return next((letter for letter in self.letters if letter.digest == digest), None)
+
+    def _letters_in(self, state: LetterState) -> frozenset[Digest]:
+        return frozenset(letter.digest for letter in self.letters if letter.state is state)
 
 
 def needs_signature(message: Message) -> bool:
@@ -114,6 +179,8 @@ def advance(work: Work | None, event: Event) -> Work:
         raise IllegalTransition("The first event of a message is that it was observed.")
     if work.expired and not isinstance(event, Confirmed | Delivered | Vanished | Expired):
         raise IllegalTransition("The message has expired.")
+    if isinstance(event, DeadLettered | Retried | Dropped):
+        return _given_up(work, event)
     match event:
         case Inferred():
             return _inferred(work, event)
@@ -220,6 +287,32 @@ def _vanished(work: Work, digest: Digest) -> Work:
     if digest in work.confirmed:
         raise IllegalTransition("What is final on its destination does not vanish.")
     return replace(work, delivered=work.delivered - {digest}) if digest in work.delivered else work
+
+
+def _given_up(work: Work, event: DeadLettered | Retried | Dropped) -> Work:
+    """Letters are numbered, so that a repeated event is known for what it is after any number of tries."""
+    _check_deliverable(work, event.digest)
+    letter = work.letter(event.digest)
+    last = 0 if letter is None else letter.number
+    if isinstance(event, DeadLettered):
+        if event.number <= last or event.digest in work.delivered:
+            return work  # what others delivered is not dead
+        if event.number != last + 1 or (letter is not None and letter.state is not LetterState.RETRIED):
+            raise IllegalTransition("A message is given up once, and again only after it was tried again.")
+        return _with_letter(work, DeadLetter(event.digest, event.number, event.reason, event.at))
+    if letter is None or event.number > last:
+        raise IllegalTransition("Only what was given up is tried again or dropped.")
+    state = LetterState.RETRIED if isinstance(event, Retried) else LetterState.DROPPED
+    if event.number < last or letter.state is state:
+        return work
+    if letter.state is not LetterState.DEAD:
+        raise IllegalTransition(f"That message was already {letter.state.value}.")
+    return _with_letter(work, replace(letter, state=state))
+
+
+def _with_letter(work: Work, letter: DeadLetter) -> Work:
+    others = tuple(one for one in work.letters if one.digest != letter.digest)
+    return replace(work, letters=(*others, letter))
 
 
 def _check_deliverable(work: Work, digest: Digest) -> None:

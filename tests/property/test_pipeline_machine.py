@@ -5,6 +5,7 @@ The machine drives a real `Pipeline` and writes what it accepts to a real `Journ
 
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +17,30 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from oracle.errors import NotAuthorised
 from oracle.journal import Journal
 from oracle.pipeline import (
+    Agenda,
     Approve,
     Approved,
     Attested,
     Check,
     Confirmed,
+    DeadLettered,
     Delivered,
+    Dropped,
+    Effect,
     Event,
     Expired,
     Infer,
     Inferred,
     Lapse,
     Lapsed,
+    LetterState,
     Member,
     Millis,
     Observed,
     Pipeline,
     Prove,
     Proved,
+    Retried,
     Sign,
     Stage,
     Submit,
@@ -75,6 +82,8 @@ chosen = st.sampled_from(MESSAGES)
 outcomes = st.sampled_from(OUTCOMES)
 times = st.integers(0, DEADLINE * 1000).map(Millis)
 late_times = st.integers(0, DEADLINE * 1000 + 200_000).map(Millis)
+turning = (0, DEADLINE * 1000, DEADLINE * 1000 + 1, DEADLINE * 1000 + 60_000, DEADLINE * 1000 + 60_001)
+moments = st.one_of(st.sampled_from(turning).map(Millis), late_times)
 members = st.sampled_from(COMMITTEE)
 
 
@@ -118,8 +127,14 @@ class PipelineMachine(RuleBasedStateMachine):
         self.accepted: list[Event] = []
         self.own: dict[Digest, set[str]] = {}
         """What this node itself did for each message, kept apart from the pipeline."""
+        self.follow()
         for message, steps in zip(MESSAGES, begun, strict=True):
             self.go_on(message, outcome, steps, Millis(0))
+
+    def follow(self) -> None:
+        """Agendas of two members from here on, kept up to date by what changes."""
+        self.agendas = {who: Agenda(self.pipeline, member_of(who)) for who in COMMITTEE[:2]}
+        self.seen: dict[int, dict[Digest, tuple[Effect, ...]]] = {who: {} for who in self.agendas}
 
     def teardown(self) -> None:
         if hasattr(self, "journal"):
@@ -143,6 +158,9 @@ class PipelineMachine(RuleBasedStateMachine):
             self.accepted.append(event)
             assert preview != known, "what changes nothing is the same object, so that it is not journalled again"
         assert self.pipeline.apply(event) == preview
+        if preview is not known:
+            for agenda in self.agendas.values():
+                agenda.touch([event.work_id])
         done = self.own.setdefault(event.work_id, set())
         done.add(type(event).__name__)
         return True
@@ -219,6 +237,57 @@ class PipelineMachine(RuleBasedStateMachine):
         possible = message.kind is Kind.ROTATION and work is not None and not work.expired
         assert self.offer(Approved(IDS[message], at)) == possible
 
+    @rule(message=chosen, data=st.data(), number=st.integers(1, 3), at=times)
+    def give_up(self, message: Message, data: st.DataObject, number: int, at: Millis) -> None:
+        digest = data.draw(st.sampled_from(EVERY_DIGEST[message]))
+        work = self.pipeline.work(IDS[message])
+        taken = self.offer(DeadLettered(IDS[message], digest, number, "refused", at))
+        assert not taken or (work is not None and digest in work.deliverables)
+
+    @rule(message=chosen, data=st.data(), number=st.integers(1, 3), kind=st.sampled_from([Retried, Dropped]), at=times)
+    def judge(
+        self, message: Message, data: st.DataObject, number: int, kind: type[Retried] | type[Dropped], at: Millis
+    ) -> None:
+        digest = data.draw(st.sampled_from(EVERY_DIGEST[message]))
+        work = self.pipeline.work(IDS[message])
+        letter = None if work is None else work.letter(digest)
+        if self.offer(kind(IDS[message], digest, number, at)):
+            assert letter is not None, "only what was given up is tried again or dropped"
+
+    @rule(message=chosen, at=times)
+    def give_up_and_judge_as_a_node_does(self, message: Message, at: Millis) -> None:
+        """Dead, tried again, dead again, dropped: one step each time."""
+        work = self.pipeline.work(IDS[message])
+        if work is None or work.finished:
+            return
+        for digest in work.deliverables:
+            if digest in work.delivered:
+                continue
+            letter = work.letter(digest)
+            if letter is None or letter.state is LetterState.RETRIED:
+                number = 1 if letter is None else letter.number + 1
+                assert self.offer(DeadLettered(IDS[message], digest, number, "refused", at)) == (not work.expired)
+            elif letter.state is LetterState.DEAD:
+                kind = Retried if letter.number < 2 else Dropped
+                assert self.offer(kind(IDS[message], digest, letter.number, at)) == (not work.expired)
+            return
+
+    @rule(first=moments, then=moments)
+    def time_goes_by(self, first: Millis, then: Millis) -> None:
+        """Forwards and backwards: what agendas know by what changed is what a look at every work says."""
+        self.look(first)
+        self.look(then)
+
+    def look(self, moment: Millis) -> None:
+        for who, agenda in self.agendas.items():
+            for work_id, effects in agenda.update(moment).items():
+                assert self.seen[who].pop(work_id, ()) != effects, "only what changed is told"
+                if effects:
+                    self.seen[who][work_id] = effects
+            owed = self.pipeline.due(member_of(who), moment)
+            told = [effect for work in self.pipeline.works() for effect in self.seen[who].get(IDS[work.message], ())]
+            assert sorted(map(repr, told)) == sorted(map(repr, owed))
+
     @rule(message=chosen, outcome=st.sampled_from([ANSWER, ANSWER, REFUSAL]), steps=st.integers(1, 6), at=times)
     def go_on_as_a_network_does(self, message: Message, outcome: Outcome, steps: int, at: Millis) -> None:
         """The next honest steps, so that late stages are met as often as early ones."""
@@ -253,11 +322,15 @@ class PipelineMachine(RuleBasedStateMachine):
         event = data.draw(st.sampled_from(self.accepted))
         work = self.pipeline.work(event.work_id)
         assert work is not None
-        closed = work.expired and isinstance(event, Inferred | Proved | Attested | Lapsed | Approved)
-        if isinstance(event, Delivered | Confirmed | Vanished):
+        letters = (DeadLettered, Retried, Dropped)
+        closed = work.expired and isinstance(event, (Inferred, Proved, Attested, Lapsed, Approved, *letters))
+        if isinstance(event, (Delivered, Confirmed, Vanished, *letters)):
             closed = closed or event.digest not in work.deliverables
         if isinstance(event, Attested):
-            closed = closed or not set(work.to_sign) <= set(event.attestation.digests)
+            closed = closed or not work.to_sign or not set(work.to_sign) <= set(event.attestation.digests)
+        if isinstance(event, letters) and event.digest in work.deliverables and not isinstance(event, DeadLettered):
+            # The message lapsed meanwhile, or a new one has the same name: nothing is known of giving it up.
+            closed = closed or work.letter(event.digest) is None
         before = snapshot(self.pipeline)
         assert self.offer(event) != closed
         assert snapshot(self.pipeline) == before, "a repeated event changes nothing"
@@ -271,6 +344,7 @@ class PipelineMachine(RuleBasedStateMachine):
         self.pipeline = Pipeline()
         for event in self.journal.replay():
             self.pipeline.apply(event)
+        self.follow()
         assert snapshot(self.pipeline) == live
         assert everything_due(self.pipeline) == owed
 
@@ -289,7 +363,11 @@ class PipelineMachine(RuleBasedStateMachine):
                 assert not work.to_sign or "Approved" in own
             if work.lapsed:
                 assert set(work.deliverables) == {non_delivery_message(work.message).digest}
-            assert not work.attestation or work.to_sign
+            dropped = {letter.digest for letter in work.letters if letter.state is LetterState.DROPPED}
+            assert not work.attestation or work.to_sign or dropped
+            assert not dropped & set(work.to_sign), "what was dropped is never signed"
+            assert not dropped & {letter.digest for letter in work.dead}
+            assert all(letter.digest not in work.delivered for letter in work.dead), "what others deliver is not dead"
             assert all(self.pipeline.owner(digest) is work for digest in work.deliverables)
             assert all(needs_signature(work.deliverables[digest]) for digest in work.to_sign)
 
@@ -330,6 +408,20 @@ class PipelineMachine(RuleBasedStateMachine):
                 assert not work.finished, "finished works owe nothing"
                 justified(work, effect)
 
+    @invariant()
+    def what_is_counted_is_there(self) -> None:
+        works = list(self.pipeline.works())
+        assert self.pipeline.stages() == Counter(work.stage for work in works)
+        assert {IDS[w.message] for w in self.pipeline.dead()} == {
+            IDS[w.message] for w in works if w.stage is Stage.DEAD
+        }
+        waiting = [w for w in self.pipeline.open_works() if w.stage is not Stage.DEAD]
+        assert self.pipeline.waiting(EVM) == len(waiting)
+
+
+def member_of(who: int) -> Member:
+    return Member(who, COMMITTEE, GATEWAYS)
+
 
 def justified(work: Work, effect: Any) -> None:
     """Raise AssertionError unless the state asks for this effect."""
@@ -346,6 +438,7 @@ def justified(work: Work, effect: Any) -> None:
             assert work.attestation is None
         case Submit(digest=digest):
             assert digest not in work.delivered
+            assert digest not in work.shelved, "what was given up is not delivered"
             signed = needs_signature(work.deliverables[digest])
             assert (work.attestation if signed else work.proof_id) is not None
         case Check(digest=digest):
@@ -368,11 +461,7 @@ def snapshot(pipeline: Pipeline) -> object:
 def everything_due(pipeline: Pipeline) -> dict[tuple[int, int], list[Any]]:
     """What each member owes, early, in the middle, at the deadline and long after it."""
     moments = (0, DEADLINE * 1000, DEADLINE * 1000 + 60_001)
-    return {
-        (who, moment): pipeline.due(Member(who, COMMITTEE, GATEWAYS), Millis(moment))
-        for who in COMMITTEE[:2]
-        for moment in moments
-    }
+    return {(who, moment): pipeline.due(member_of(who), Millis(moment)) for who in COMMITTEE[:2] for moment in moments}
 
 
 TestPipelineMachine = PipelineMachine.TestCase

@@ -11,7 +11,9 @@ from oracle.pipeline import (
     Approved,
     Attested,
     Confirmed,
+    DeadLettered,
     Delivered,
+    Dropped,
     Event,
     Expired,
     Inferred,
@@ -21,6 +23,7 @@ from oracle.pipeline import (
     Outdated,
     Pipeline,
     Proved,
+    Retried,
     Vanished,
 )
 from oracle.ports import Cursor, GroupAttestation
@@ -54,6 +57,12 @@ def history() -> tuple[Event, ...]:
     events += [Observed(rotation, Millis(7)), Approved(rotation.digest, Millis(8))]
     events += [
         Observed(plain_message(sequence=3), Millis(7)),
+        DeadLettered(
+            plain_message(sequence=3).digest, plain_message(sequence=3).digest, 1, "It is refused.", Millis(8)
+        ),
+        Retried(plain_message(sequence=3).digest, plain_message(sequence=3).digest, 1, Millis(9)),
+        DeadLettered(plain_message(sequence=3).digest, plain_message(sequence=3).digest, 2, "Again.", Millis(10)),
+        Dropped(plain_message(sequence=3).digest, plain_message(sequence=3).digest, 2, Millis(11)),
         Observed(other, Millis(8)),
         Expired(other.digest, Millis(9)),
     ]

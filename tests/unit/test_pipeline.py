@@ -5,12 +5,15 @@ import pytest
 from oracle.errors import NotAuthorised
 from oracle.pipeline import (
     APPROVAL_PATIENCE,
+    Agenda,
     Approve,
     Approved,
     Attested,
     Check,
     Confirmed,
+    DeadLettered,
     Delivered,
+    Dropped,
     Effect,
     Event,
     Expire,
@@ -26,6 +29,7 @@ from oracle.pipeline import (
     Pipeline,
     Prove,
     Proved,
+    Retried,
     Sign,
     Stage,
     Submit,
@@ -508,3 +512,165 @@ def test_pipeline__lapsed_message_forgotten__leaves_nothing_behind() -> None:
     pipeline.forget([message.digest])
     assert pipeline.owner(message.digest) is None
     assert pipeline.owner(notice.digest) is None
+
+
+def given_up(message: Message, *, number: int = 1) -> DeadLettered:
+    return DeadLettered(message.digest, message.digest, number, "The recipient refused it.", at(50))
+
+
+def signed_message(message: Message) -> Pipeline:
+    pipeline = reach(Observed(message, at(0)))
+    pipeline.apply(attested(message, pipeline, 0))
+    return pipeline
+
+
+def test_dead_letter__given_up__is_not_delivered_any_more_but_watched_and_counted() -> None:
+    message = plain_message()
+    pipeline = signed_message(message)
+    assert pipeline.apply(given_up(message)).stage is Stage.DEAD
+    assert all_due(pipeline, 10**6) == {i: [Check(message.digest, message.digest)] for i in COMMITTEE}
+    assert [work.message for work in pipeline.dead()] == [message]
+    assert pipeline.stages() == {Stage.DEAD: 1}
+    assert pipeline.waiting(EVM) == 0, "it keeps no other from being read"
+
+
+def test_dead_letter__retried__is_owed_again_and_can_be_given_up_again() -> None:
+    message = plain_message()
+    pipeline = signed_message(message)
+    pipeline.apply(given_up(message))
+    assert pipeline.apply(Retried(message.digest, message.digest, 1, at(60))).stage is Stage.ATTESTED
+    assert all(Submit(message.digest, message.digest) in owed for owed in all_due(pipeline, 10**6).values())
+    assert not list(pipeline.dead())
+    with pytest.raises(IllegalTransition):
+        pipeline.apply(given_up(message, number=3))
+    assert pipeline.apply(given_up(message, number=2)).dead[0].number == 2
+
+
+def test_dead_letter__old_event_after_a_newer_one__changes_nothing() -> None:
+    message = plain_message()
+    pipeline = signed_message(message)
+    retried = Retried(message.digest, message.digest, 1, at(60))
+    for event in (given_up(message), retried, given_up(message, number=2)):
+        pipeline.apply(event)
+    before = pipeline.work(message.digest)
+    assert pipeline.apply(given_up(message)) is before
+    assert pipeline.apply(retried) is before, "a repeated command does not undo what came after it"
+
+
+def test_dead_letter__others_deliver_it__is_not_dead() -> None:
+    message = plain_message()
+    pipeline = signed_message(message)
+    pipeline.apply(given_up(message))
+    assert not pipeline.apply(Delivered(message.digest, message.digest, at(60))).dead
+    assert not list(pipeline.dead())
+    assert pipeline.apply(Confirmed(message.digest, message.digest, at(61))).stage is Stage.CONFIRMED
+    delivered = signed_message(message)
+    work = delivered.apply(Delivered(message.digest, message.digest, at(1)))
+    assert delivered.apply(given_up(message)) is work, "what was delivered is not given up"
+
+
+def test_dead_letter__dropped__is_neither_signed_nor_delivered_and_closes() -> None:
+    message = plain_message()
+    pipeline = signed_message(message)
+    signature = attested(message, pipeline, 5)
+    pipeline.apply(given_up(message))
+    work = pipeline.apply(Dropped(message.digest, message.digest, 1, at(60)))
+    assert work.stage is Stage.DROPPED
+    assert work.finished
+    assert all_due(pipeline, 10**6) == {i: [] for i in COMMITTEE}
+    with pytest.raises(NotAuthorised, match="dropped by this node's operator"):
+        pipeline.authorise([message.digest], at(61))
+    for late in (Retried(message.digest, message.digest, 1, at(70)), signature):
+        with pytest.raises(IllegalTransition):
+            pipeline.apply(late)
+
+
+def test_dead_letter__dropped_beside_what_is_not__the_rest_goes_on() -> None:
+    request = evm_request()
+    pipeline = reach(*proved(request))
+    pipeline.apply(attested(request, pipeline, 0))
+    home, remote = (message.digest for message in result_messages(request, ANSWER))
+    pipeline.apply(DeadLettered(request.digest, home, 1, "The consumer refused it.", at(1)))
+    assert pipeline.due(member(1), at(10**6)) == [
+        Check(request.digest, home),
+        Submit(request.digest, remote),
+        Check(request.digest, remote),
+    ]
+    pipeline.apply(Dropped(request.digest, home, 1, at(2)))
+    assert not pipeline.apply(Delivered(request.digest, remote, at(3))).finished
+    assert pipeline.apply(Confirmed(request.digest, remote, at(4))).stage is Stage.DROPPED
+    assert not list(pipeline.open_works())
+
+
+def test_dead_letter__dropped_message_that_can_expire__its_sender_is_still_told() -> None:
+    message = plain_message(expiry=EXPIRY)
+    pipeline = signed_message(message)
+    pipeline.apply(given_up(message))
+    assert not pipeline.apply(Dropped(message.digest, message.digest, 1, at(60))).finished
+    assert Lapse(message.digest) in pipeline.due(member(1), at(LATE))
+    work = pipeline.apply(Lapsed(message.digest, at(LATE)))
+    assert work.to_sign == (non_delivery_message(message).digest,)
+    with pytest.raises(NotAuthorised, match="expired undelivered"):
+        pipeline.authorise([message.digest], at(LATE))
+
+
+@pytest.mark.parametrize("kind", [Retried, Dropped])
+def test_dead_letter__judged_before_it_was_given_up__is_illegal(kind: type[Retried] | type[Dropped]) -> None:
+    message = plain_message()
+    pipeline = signed_message(message)
+    with pytest.raises(IllegalTransition):
+        pipeline.apply(kind(message.digest, message.digest, 1, at(1)))
+    pipeline.apply(given_up(message))
+    with pytest.raises(IllegalTransition):
+        pipeline.apply(kind(message.digest, message.digest, 2, at(1)))
+    with pytest.raises(IllegalTransition, match="not a message of this work"):
+        pipeline.apply(kind(message.digest, Digest(b"x" * 32), 1, at(1)))
+
+
+def test_agenda__ten_thousand_open_works__only_what_changed_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = reach(*(Observed(plain_message(sequence=n), at(0)) for n in range(1, 10_001)))
+    agenda = Agenda(pipeline, member(1))
+    assert len(agenda.update(at(10**6))) == 10_000
+    looked: list[Digest] = []
+    look = Agenda._look
+
+    def counted(self: Agenda, work_id: Digest, now: Millis) -> tuple[Effect, ...]:
+        looked.append(work_id)
+        return look(self, work_id, now)
+
+    monkeypatch.setattr(Agenda, "_look", counted)
+    assert agenda.update(at(10**6 + 50)) == {}
+    assert looked == []
+    message = plain_message(sequence=77)
+    pipeline.apply(attested(message, pipeline, 10**6))
+    agenda.touch([message.digest])
+    changed = agenda.update(at(10**6 + 60))
+    assert looked == [message.digest]
+    alone = reach(Observed(message, at(0)))
+    alone.apply(attested(message, alone, 10**6))
+    assert changed == {message.digest: tuple(alone.due(member(1), at(10**6 + 60)))}
+
+
+def test_agenda__forgotten_work__leaves_nothing_behind() -> None:
+    message = plain_message()
+    pipeline = signed_message(message)
+    agenda = Agenda(pipeline, member(1))
+    agenda.update(at(5))
+    pipeline.apply(Confirmed(message.digest, message.digest, at(6)))
+    agenda.touch([message.digest])
+    assert agenda.update(at(7)) == {message.digest: ()}
+    pipeline.forget([message.digest])
+    agenda.touch([message.digest])
+    assert agenda.update(at(8)) == {}
+    assert pipeline.stages() == {}
+
+
+def test_finished_beyond__more_than_may_be_kept__the_oldest_go() -> None:
+    messages = [plain_message(sequence=n) for n in range(1, 8)]
+    pipeline = reach(*(Observed(message, at(0)) for message in messages))
+    for message in messages[1:6]:
+        pipeline.apply(Confirmed(message.digest, message.digest, at(1)))
+    assert pipeline.finished_beyond(3, 10) == (messages[1].digest, messages[2].digest)
+    assert pipeline.finished_beyond(3, 1) == (messages[1].digest,)
+    assert pipeline.finished_beyond(5, 10) == ()
+    assert pipeline.finished_before(at(9), 2) == (messages[1].digest, messages[2].digest)
