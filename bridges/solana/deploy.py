@@ -14,6 +14,7 @@ from bridges.solana import instructions
 from bridges.solana.client import SolanaClient
 from bridges.solana.instructions import GroupKey
 from bridges.solana.layout import (
+    NOBODY,
     AccountData,
     CommitteeAccount,
     ConfigAccount,
@@ -22,6 +23,7 @@ from bridges.solana.layout import (
     ProgramAddresses,
 )
 from bridges.solana.transactions import SendPolicy, Sent, TransactionSender
+from bridges.solana.verifier_layout import KeyAccount
 from oracle.errors import ConfigError
 from oracle.ports import ModelInfo
 from oracle.protocol.errors import DecodeError
@@ -30,8 +32,11 @@ from oracle.protocol.types import Account, CommitteeEpoch, Endpoint
 D = TypeVar("D", covariant=True)
 
 
-def model_account(info: ModelInfo, price: int, *, active: bool = True) -> ModelAccount:
-    """What to register for a model that the node holds; `price` in lamports."""
+def model_account(
+    info: ModelInfo, price: int, *, active: bool = True, verifier: Pubkey = NOBODY, verifying_key: Pubkey = NOBODY
+) -> ModelAccount:
+    """What to register for a model that the node holds; `price` in lamports. With a verifier program and its sealed key account, the chain
+    checks proofs of the model."""
     return ModelAccount(
         model_id=info.model_id,
         input_count=info.input_count,
@@ -41,6 +46,8 @@ def model_account(info: ModelInfo, price: int, *, active: bool = True) -> ModelA
         input_bound=info.input_bound,
         price=price,
         active=active,
+        verifier=verifier,
+        verifying_key=verifying_key,
     )
 
 
@@ -91,10 +98,12 @@ class SolanaGovernance:
         return await self.sender.send([instructions.veto(self.addresses, self.sender.payer, epoch, self.sender.payer)])
 
     async def register_model(self, model: ModelAccount) -> Sent | None:
-        """Registers a model, or changes it to this."""
+        """Registers a model, or changes it to this. Raises ConfigError when its key account is not a sealed one of its verifier."""
         account = await self._account(self.addresses.model(model.model_id).address)
         if account is not None and _decoded(ModelAccount, account, self.addresses.program) == model:
             return None
+        if model.provable:
+            await self._check_key(model)
         return await self.sender.send([instructions.register_model(self.addresses, self.sender.payer, model)])
 
     async def register_peer(self, origin: Endpoint, *, active: bool = True) -> Sent | None:
@@ -106,6 +115,22 @@ class SolanaGovernance:
             return None
         step = instructions.register_peer(self.addresses, self.sender.payer, origin, active=active)
         return await self.sender.send([step])
+
+    async def _check_key(self, model: ModelAccount) -> None:
+        """The program takes any address, and then refuses every proof under it."""
+        account = await self._account(model.verifying_key)
+        if account is None:
+            raise ConfigError(
+                f"There is no key account at {model.verifying_key}: upload the model's key and seal it before it is registered."
+            )
+        try:
+            sealed = KeyAccount.decode(account, model.verifier).sealed
+        except DecodeError as error:
+            raise ConfigError(
+                f"The account {model.verifying_key} is no key of the verifier {model.verifier}: {error}"
+            ) from error
+        if not sealed:
+            raise ConfigError(f"The key account {model.verifying_key} is not sealed: finish its upload and seal it.")
 
     async def _check_initialised(self, account: AccountData, treasury: Pubkey, key: GroupKey, delay: int) -> None:
         config = _decoded(ConfigAccount, account, self.addresses.program)

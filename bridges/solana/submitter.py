@@ -1,6 +1,6 @@
 """Delivers messages to one Sibyl program (PROTOCOL.md §7, `deliver`), one transaction a message. A message to the bridge authority of a
 token program is redeemed in the same transaction (TOKENS.md §5), and a rotation creates its committee epoch there (`rotate`); when that
-cannot be done now, the message is delivered alone and waits.
+cannot be done now, the message is delivered alone and waits. An answer under PROVEN carries no signature: `proven` brings its proof.
 
 Guarantees: nothing is sent for a message that is not for this program or not covered by its attestation; delivering twice does no harm
 (the program's replay bitmap decides, and "delivered already" is None, not an error); `FINAL` is said only of what the cluster has
@@ -22,14 +22,15 @@ from bridges.solana.client import Commitment, SolanaClient
 from bridges.solana.clock import ClusterClock
 from bridges.solana.instructions import Envelope, HomeRequest
 from bridges.solana.layout import AccountData, ConfigAccount, InboxAccount, ProgramAddresses, ReplayAccount
+from bridges.solana.proven import PackProof, ProvenAnswer, ProvenAnswers
 from bridges.solana.tokens_redeemer import OVER_LIMIT, FeePolicy, TokenLookup, TokenRedeemer
 from bridges.solana.transactions import TOO_LARGE, SendPolicy, Sent, TransactionSender
 from oracle.errors import Rejected, Transient
 from oracle.ports import DeliveryState, GroupAttestation, Receipt, Submission
 from oracle.protocol.errors import DecodeError, EncodeError
 from oracle.protocol.hashing import merkle_branch
-from oracle.protocol.message import InferenceResult, Message
-from oracle.protocol.types import Account, Digest, Endpoint, Kind
+from oracle.protocol.message import InferenceRequest, InferenceResult, Message
+from oracle.protocol.types import Account, Digest, Endpoint, Kind, Policy, Status
 
 ALREADY_DELIVERED: Final = "AlreadyDelivered"
 MAX_WATCHED: Final = 4096
@@ -39,7 +40,7 @@ MAX_WATCHED: Final = 4096
 class SolanaSubmitter:
     """The port `ChainSubmitter` for the program `program` (32 bytes); `payer` pays fee and rent (the rent comes back when the inbox account
     is closed: a message by its recipient alone, a result also by the payer after its expiry). `fees`: whether it takes what transfers
-    offer whoever delivers them."""
+    offer whoever delivers them. `pack`: how proofs are packed, if it shall answer under PROVEN."""
 
     def __init__(
         self,
@@ -50,12 +51,14 @@ class SolanaSubmitter:
         *,
         tokens_program: Account | None = None,
         fees: FeePolicy | None = None,
+        pack: PackProof | None = None,
     ) -> None:
         self._client = client
         self._addresses = ProgramAddresses(Pubkey(program))
         self._destination = Endpoint(client.chain, program)
         self._sender = TransactionSender(client, payer, policy)
         self._clock = ClusterClock(client)
+        self._proven = None if pack is None else ProvenAnswers(client, self._addresses, self._sender, pack)
         self._redeemer: TokenRedeemer | None = None
         if tokens_program is not None:
             self._redeemer = TokenRedeemer(TokenLookup(client, program, tokens_program), payer.pubkey(), fees)
@@ -79,10 +82,64 @@ class SolanaSubmitter:
             raise Rejected(
                 f"This message is for {message.destination}, not {self._destination}.", reason="WrongDestination"
             )
-        envelope = self._envelope(submission.attestation, message)
+        answer = self._proven_answer(submission)
         # Two tasks with one message would pay for two transactions, one of which fails.
         async with self._delivering.setdefault(message.digest, asyncio.Lock()):
-            return await self._deliver(message, envelope)
+            if answer is not None:
+                return await self._fulfil(message, *answer)
+            return await self._deliver(message, self._envelope(submission.attestation, message))
+
+    async def prune(self) -> int:
+        """Take back the rent of proofs that no request waits for any more; how many. For a node's start and from time to time.
+
+        Raises Transient or Rejected.
+        """
+        return 0 if self._proven is None else await self._proven.prune()
+
+    async def _fulfil(self, message: Message, proven: ProvenAnswers, answer: ProvenAnswer) -> Receipt | None:
+        if await self._delivered_at(message, "confirmed") is not None:
+            with suppress(Rejected):
+                await proven.forget(answer)
+            return None
+        try:
+            sent = await proven.fulfil(answer)
+        except EncodeError as error:
+            raise Rejected(f"The answer cannot be delivered to Solana: {error}", reason="InvalidBody") from error
+        except Rejected:
+            # Lost to somebody else's transaction? Only the state says so.
+            if await self._delivered_at(message, "confirmed") is None:
+                raise
+            return None
+        self._remember(message.digest, sent.slot)
+        return Receipt(str(sent.signature), sent.units, sent.size)
+
+    def _proven_answer(self, submission: Submission) -> tuple[ProvenAnswers, ProvenAnswer] | None:
+        """What to fulfil, when this is an answer by proof alone. A refusal of such a request is signed, and is delivered as any result."""
+        if submission.message.kind is not Kind.INFERENCE_RESULT:
+            return None
+        try:
+            result = InferenceResult.from_bytes(submission.message.payload)
+            if result.policy is not Policy.PROVEN or result.status is not Status.ANSWERED:
+                return None
+            return self._checked_answer(submission, result)
+        except DecodeError as error:
+            raise Rejected(f"The result cannot be delivered: {error}", reason="InvalidResult") from error
+
+    def _checked_answer(self, submission: Submission, result: InferenceResult) -> tuple[ProvenAnswers, ProvenAnswer]:
+        request, zk_proof = submission.request, submission.zk_proof
+        if self._proven is None:
+            raise Rejected(
+                "This submitter was not told how to pack proofs, so it answers nothing under PROVEN.",
+                reason="UnsupportedPolicy",
+            )
+        if request is None or zk_proof is None:
+            raise Rejected("An answer by proof needs its request and its ezkl proof.", reason="ProofRequired")
+        if request.digest != result.request_id or request.origin != self._destination:
+            raise Rejected(
+                "The request is not the one of this chain that this result answers.", reason="ResultMismatch"
+            )
+        asked = InferenceRequest.from_bytes(request.payload)
+        return self._proven, ProvenAnswer(request, asked, result.outputs, zk_proof)
 
     async def _deliver(self, message: Message, envelope: Envelope) -> Receipt | None:
         try:

@@ -117,6 +117,10 @@ class TransactionSender:
         except TimeoutError as error:
             raise Transient(f"The cluster did not confirm a transaction within {self._policy.deadline:g} s.") from error
 
+    def size(self, instructions: Sequence[Instruction]) -> int:
+        """Bytes of a transaction of this sender with these instructions and its whole compute budget; MAX_TRANSACTION is the most."""
+        return len(bytes(self._signed([*self._budget(MAX_UNITS), *instructions], (), Hash.default())))
+
     async def _send(self, instructions: Sequence[Instruction], signers: Sequence[Keypair]) -> Sent:
         expired: list[_Draft] = []
         for _ in range(self._policy.blockhashes):
@@ -143,10 +147,7 @@ class TransactionSender:
     def _build(
         self, instructions: Sequence[Instruction], signers: Sequence[Keypair], blockhash: Hash, limit: int
     ) -> VersionedTransaction:
-        budget = [set_compute_unit_limit(limit)]
-        if self._policy.unit_price:
-            budget.append(set_compute_unit_price(self._policy.unit_price))
-        transaction = self._signed([*budget, *instructions], signers, blockhash)
+        transaction = self._signed([*self._budget(limit), *instructions], signers, blockhash)
         if len(bytes(transaction)) > MAX_TRANSACTION and not self._policy.unit_price:
             # The cluster's own limit is 200,000 units for each instruction: enough, where these 40 bytes decide.
             transaction = self._signed(instructions, signers, blockhash)
@@ -157,6 +158,10 @@ class TransactionSender:
                 reason=TOO_LARGE,
             )
         return transaction
+
+    def _budget(self, limit: int) -> list[Instruction]:
+        price = self._policy.unit_price
+        return [set_compute_unit_limit(limit), *([set_compute_unit_price(price)] if price else [])]
 
     def _signed(
         self, instructions: Sequence[Instruction], signers: Sequence[Keypair], blockhash: Hash

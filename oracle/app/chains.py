@@ -25,6 +25,7 @@ from bridges.solana.submitter import SolanaSubmitter
 from bridges.solana.tokens_layout import TokenAddresses
 from bridges.solana.tokens_ledger import SolanaTokenLedger
 from bridges.solana.transactions import SendPolicy, load_keypair
+from circuits.halo2.upload import upload_for
 from oracle.config import ChainConfig, EvmConfig, SolanaConfig
 from oracle.errors import Transient
 from oracle.node.agreement import AgreedLedger, AgreedReader, AgreedSubmitter, EndpointHealth, Endpoints
@@ -57,6 +58,7 @@ class ChainPorts:
     """One chain's adapters, and the seconds between two looks at it. `ledger`: what it holds of bridged tokens, if the node watches that.
 
     `authority`: the bridge authority of a Solana cluster. `endpoints`: what each was like, by what reads them.
+    `tidy`: takes back what deliveries that were cut short left there, and says how much that was.
     """
 
     reader: ChainReader
@@ -66,6 +68,7 @@ class ChainPorts:
     balance: Callable[[], Awaitable[Balance]]
     authority: Account | None = None
     endpoints: tuple[EndpointHealth, ...] = ()
+    tidy: Callable[[], Awaitable[int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class _One:
     ledger: TokenLedger | None
     balance: Callable[[], Awaitable[Balance]]
     authority: Account | None = None
+    tidy: Callable[[], Awaitable[int]] | None = None
 
 
 def _bytes(text: str) -> bytes:
@@ -114,7 +118,13 @@ def _agreed(config: ChainConfig, ones: Sequence[_One]) -> ChainPorts:
     first = ones[0]
     if len(config.rpc_urls) == 1:
         return ChainPorts(
-            first.reader, first.submitter, config.poll_seconds, first.ledger, first.balance, first.authority
+            first.reader,
+            first.submitter,
+            config.poll_seconds,
+            first.ledger,
+            first.balance,
+            first.authority,
+            tidy=first.tidy,
         )
     needed, chain = config.agreeing, str(first.reader.origin.chain)
     readers = Endpoints.of([(one.name, one.reader) for one in ones], needed, chain)
@@ -128,6 +138,7 @@ def _agreed(config: ChainConfig, ones: Sequence[_One]) -> ChainPorts:
         first.balance,
         first.authority,
         readers.health,
+        first.tidy,
     )
 
 
@@ -174,13 +185,15 @@ async def solana_ports(config: SolanaConfig, stack: AsyncExitStack) -> ChainPort
         async def balance() -> Balance:
             return Balance(str(payer.pubkey()), await client.balance(payer.pubkey()), "SOL", 9)
 
+        submitter = SolanaSubmitter(client, program, payer, policy, tokens_program=tokens, pack=upload_for)
         return _One(
             endpoint_name(url),
             SolanaReader(client, program),
-            SolanaSubmitter(client, program, payer, policy, tokens_program=tokens),
+            submitter,
             ledger,
             balance,
             authority,
+            submitter.prune,
         )
 
     return _agreed(config, await _reachable(config, connect))

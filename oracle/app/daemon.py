@@ -34,6 +34,7 @@ from oracle.app.committee import FrostCommittee, signed_bodies
 from oracle.app.epoch_views import epoch_views
 from oracle.app.keyring import EpochWatch, group_keys, opened_keys, taken_by
 from oracle.app.rotation import DIRECTORY, Approvals
+from oracle.app.tidy import tidying
 from oracle.config import ListenConfig, NodeConfig
 from oracle.errors import ConfigError, NotAuthorised
 from oracle.inference import infer
@@ -240,6 +241,7 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
         await prover.warm()
         await _start_peer_server(server, config.listen)
         await _start_status(node, config.status, stack)
+        await stack.enter_async_context(tidying(chains))
         yield node
 
 

@@ -17,6 +17,7 @@ import structlog
 
 from bridges.frost.signing import verify_encoded
 from oracle.app.chains import evm_ports, solana_ports
+from oracle.app.tidy import tidying
 from oracle.config import RelayConfig
 from oracle.errors import SibylError
 from oracle.pipeline import needs_signature
@@ -135,6 +136,7 @@ async def built_relayer(config: RelayConfig) -> AsyncIterator[Relayer]:
         chains += [await solana_ports(entry, stack) for entry in config.solana]
         timeout = aiohttp.ClientTimeout(total=SOURCE_SECONDS)
         http = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
+        await stack.enter_async_context(tidying(chains))
         yield Relayer(config, {chain.submitter.destination: chain.submitter for chain in chains}, http)
 
 
