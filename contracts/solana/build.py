@@ -40,25 +40,43 @@ class SolanaArtifacts:
     sibyl_so: Path
     consumer_so: Path
     tokens_so: Path
+    verifier_so: Path
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All of them."""
+        return self.sibyl_so, self.consumer_so, self.tokens_so, self.verifier_so
 
 
 @dataclass(frozen=True, slots=True)
-class _Program:
+class Program:
+    """One program: the folder of its root file `main.zig`, and the modules that it imports by name."""
+
     name: str
-    root: Path
+    folder: str
     modules: tuple[tuple[str, Path], ...]
-    mode: str
+
+    def sources(self) -> dict[str, str | bytes]:
+        """Everything that decides the result: the Zig files of its folder and its modules' folders, and the steps of this package."""
+        folders = (HERE / self.folder, *(path.parent for _, path in self.modules))
+        files = [path for folder in folders for path in folder.glob("**/*.zig")]
+        files += [HERE / name for name in _STEPS]
+        return {path.relative_to(HERE).as_posix(): path.read_bytes() for path in files}
 
 
-_PROGRAMS: Final = (
-    _Program("sibyl", HERE / "src" / "main.zig", (), "ReleaseSafe"),
-    _Program("consumer", HERE / "consumer" / "main.zig", (("sibyl", HERE / "src" / "sibyl.zig"),), "ReleaseSafe"),
-    _Program("tokens", HERE / "tokens" / "main.zig", (("sibyl", HERE / "src" / "sibyl.zig"),), "ReleaseSafe"),
+_STEPS: Final = ("build.py", "ir.py", "link.py")
+_SIBYL: Final = (("sibyl", HERE / "src" / "sibyl.zig"),)
+PROGRAMS: Final = (
+    Program("sibyl", "src", ()),
+    Program("consumer", "consumer", _SIBYL),
+    Program("tokens", "tokens", _SIBYL),
+    Program("verifier", "verifier", _SIBYL),
 )
+_PROBE: Final = Program("probe", "probe", _SIBYL)
 
 
 def build_programs(progress: Progress | None = None) -> SolanaArtifacts:
-    """The Sibyl program, the example consumer and the token program, built unless this very content was built before.
+    """The Sibyl program, the example consumer, the token program and the verifier, each built unless this very content was built before.
 
     Raises BuildError when a program does not compile, or when there is neither a compiler nor a shipped artefact.
     """
@@ -68,30 +86,25 @@ def build_programs(progress: Progress | None = None) -> SolanaArtifacts:
     except metadata.PackageNotFoundError:
         return _shipped()
 
-    def build(directory: Path) -> Mapping[str, Json]:
-        sizes: dict[str, Json] = {}
-        for program in _PROGRAMS:
-            say(f"Compiling the Solana program {program.name} with Zig {version} …")
-            executable = link(compile_object(program.root, directory, program.modules, program.mode))
-            (directory / f"{program.name}.so").write_bytes(executable)
-            sizes[program.name] = len(executable)
-        return {"sizes": sizes, "ziglang": version}
-
-    entry = ensure_entry("solana", content_key(_sources() | {"ziglang": version}), build, progress=say)
-    return _publish(entry.path)
+    return _publish([_built(program, version, say) for program in PROGRAMS])
 
 
 def build_probe() -> bytes:
     """The test-only program that runs Sibyl's own decoding and signature check on given bytes. Never deployed."""
+    return _built(_PROBE, metadata.version("ziglang"), quiet).read_bytes()
+
+
+def _built(program: Program, version: str, say: Progress) -> Path:
+    """The program's executable in the cache."""
 
     def build(directory: Path) -> Mapping[str, Json]:
-        modules = (("sibyl", HERE / "src" / "sibyl.zig"),)
-        executable = link(compile_object(HERE / "probe" / "main.zig", directory, modules))
-        (directory / "probe.so").write_bytes(executable)
-        return {"size": len(executable)}
+        say(f"Compiling the Solana program {program.name} with Zig {version} …")
+        executable = link(compile_object(HERE / program.folder / "main.zig", directory, program.modules))
+        (directory / f"{program.name}.so").write_bytes(executable)
+        return {"size": len(executable), "ziglang": version}
 
-    key = content_key(_sources() | {"ziglang": metadata.version("ziglang"), "program": "probe"})
-    return (ensure_entry("solana", key, build).path / "probe.so").read_bytes()
+    key = content_key(program.sources() | {"ziglang": version, "program": program.name})
+    return ensure_entry("solana", key, build, progress=say).path / f"{program.name}.so"
 
 
 def compile_object(
@@ -132,34 +145,21 @@ def _zig(arguments: list[str], directory: Path) -> None:
         raise BuildError(f"Zig could not compile a Solana program:\n{done.stderr.strip()}")
 
 
-def _sources() -> dict[str, str | bytes]:
-    """Everything that decides the result: the Zig files and the steps of this package."""
-    files = [*HERE.glob("**/*.zig"), *(HERE / name for name in _STEPS)]
-    return {str(path.relative_to(HERE)): path.read_bytes() for path in files}
-
-
-_STEPS: Final = ("build.py", "ir.py", "link.py")
-
-
-def _publish(built: Path) -> SolanaArtifacts:
+def _publish(built: list[Path]) -> SolanaArtifacts:
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
-    for program in _PROGRAMS:
-        source, target = built / f"{program.name}.so", ARTIFACTS / f"{program.name}.so"
+    for source in built:
+        target = ARTIFACTS / source.name
         if not target.is_file() or target.read_bytes() != source.read_bytes():
             # Renamed into place: another process may read the old one at this moment.
-            fresh = target.with_suffix(f".{built.name}.new")
+            fresh = target.with_suffix(f".{source.parent.name}.new")
             shutil.copyfile(source, fresh)
             fresh.replace(target)
-    return _artifacts(built)
-
-
-def _artifacts(directory: Path) -> SolanaArtifacts:
-    return SolanaArtifacts(*(directory / f"{program.name}.so" for program in _PROGRAMS))
+    return SolanaArtifacts(*built)
 
 
 def _shipped() -> SolanaArtifacts:
-    shipped = _artifacts(ARTIFACTS)
-    if not all(path.is_file() for path in (shipped.sibyl_so, shipped.consumer_so, shipped.tokens_so)):
+    shipped = SolanaArtifacts(*(ARTIFACTS / f"{program.name}.so" for program in PROGRAMS))
+    if not all(path.is_file() for path in shipped.paths):
         raise BuildError(
             "The Solana programs are not built and there is no compiler: install the extra `sibyl[build]`."
         )
@@ -169,7 +169,7 @@ def _shipped() -> SolanaArtifacts:
 def main() -> None:
     """`python -m contracts.solana.build`: builds the programs and prints where they are and how large."""
     artifacts = build_programs(lambda line: print(line, file=sys.stderr))
-    for path in (artifacts.sibyl_so, artifacts.consumer_so, artifacts.tokens_so):
+    for path in artifacts.paths:
         print(f"{path} {path.stat().st_size} bytes")
 
 

@@ -16,6 +16,8 @@ INLINE_LIMIT: Final = 128
 _CALL: Final = re.compile(
     r"^(?P<indent>\s*)(?:(?:tail|notail|musttail) )?call void @llvm\.mem(?P<kind>cpy|move|set)(?:\.inline)?\.[\w.]+\("
 )
+_CONSTANT_EXPRESSIONS: Final = frozenset({"getelementptr", "inttoptr"})
+"""What an operand that is no name begins with; it goes on to its closing parenthesis."""
 _DECLARATIONS: Final = {
     "cpy": "declare void @sol_memcpy_(ptr, ptr, i64)",
     "move": "declare void @sol_memmove_(ptr, ptr, i64)",
@@ -70,6 +72,22 @@ def _split(line: str, start: int) -> list[str]:
 
 def _operand(argument: str) -> str:
     """The value of a pointer argument, without its type and attributes."""
-    if (start := argument.find("getelementptr")) >= 0:
-        return argument[start:]
-    return argument.split(" ")[-1]
+    tokens = _words(argument)
+    if not tokens[-1].startswith("("):
+        return tokens[-1]
+    for at, token in enumerate(tokens):
+        if token in _CONSTANT_EXPRESSIONS:
+            return " ".join(tokens[at:])
+    raise RewriteError(f"A pointer has a form that is not known: {argument}")
+
+
+def _words(argument: str) -> list[str]:
+    """The argument at its spaces, but those inside parentheses."""
+    found, depth = [""], 0
+    for character in argument:
+        depth += (character == "(") - (character == ")")
+        if character == " " and depth == 0:
+            found.append("")
+        else:
+            found[-1] += character
+    return found

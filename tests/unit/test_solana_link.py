@@ -12,7 +12,7 @@ from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 from solders.transaction_metadata import FailedTransactionMetadata, TransactionMetadata
 
-from contracts.solana.build import BuildError, build_programs, compile_object
+from contracts.solana.build import PROGRAMS, BuildError, build_programs, compile_object
 from contracts.solana.ir import INLINE_LIMIT, RewriteError, rewrite_memory_calls
 from contracts.solana.link import CODE_ADDRESS, LinkError, link, syscall_hash
 
@@ -233,6 +233,24 @@ def test_solana_link_rewrite__lengths_and_forms__only_the_long_ones_change() -> 
 
 
 @pytest.mark.parametrize(
+    "operand",
+    [
+        "inttoptr (i64 12884901888 to ptr)",
+        "getelementptr inbounds nuw (i8, ptr inttoptr (i64 12884901888 to ptr), i64 8)",
+        "@name",
+        "null",
+    ],
+)
+def test_solana_link_rewrite__operand_after_any_attributes__stays_whole(operand: str) -> None:
+    # A known address, such as the heap's, becomes a constant expression with spaces and parentheses of its own.
+    given = f"ptr nonnull align 8 dereferenceable(200) captures(none) {operand}"
+    line = f"  call void @llvm.memcpy.p0.p0.i64({given}, {given}, i64 200, i1 false)"
+    assert f"call void @sol_memcpy_(ptr {operand}, ptr {operand}, i64 200)" in rewrite_memory_calls(line)
+    with pytest.raises(RewriteError, match="form"):
+        rewrite_memory_calls(line.replace(operand, "addrspacecast (ptr addrspace(1) @x to ptr)"))
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "  call void @llvm.memcpy.p0.p0.i64(ptr %a, ptr %b, i64 999, i1 true)",
@@ -251,10 +269,20 @@ def test_solana_link_build__twice__comes_from_the_cache_and_is_the_same(
     monkeypatch.setenv("SIBYL_CACHE", str(tmp_path))
     first, second = list[str](), list[str]()
     built = build_programs(first.append)
-    contents = built.sibyl_so.read_bytes(), built.consumer_so.read_bytes(), built.tokens_so.read_bytes()
-    assert len(first) == 3
+    contents = [path.read_bytes() for path in built.paths]
+    assert len(first) == 4
     again = build_programs(second.append)
     assert second == []
-    assert (again.sibyl_so.read_bytes(), again.consumer_so.read_bytes(), again.tokens_so.read_bytes()) == contents
+    assert [path.read_bytes() for path in again.paths] == contents
     built.sibyl_so.write_bytes(b"damaged")
     assert build_programs(second.append).sibyl_so.read_bytes() == contents[0]
+    assert not any("verifier" in line for line in second)
+
+
+def test_solana_link_build__sources_of_a_program__are_those_that_it_is_compiled_from() -> None:
+    # What no program imports rebuilds none: the verifier's files are the verifier's alone.
+    found = {program.name: set(program.sources()) for program in PROGRAMS}
+    assert {name for name, sources in found.items() if "verifier/field.zig" in sources} == {"verifier"}
+    assert {name for name, sources in found.items() if "tokens/main.zig" in sources} == {"tokens"}
+    for sources in found.values():
+        assert {"src/runtime.zig", "src/generated/constants.zig", "build.py", "ir.py", "link.py"} <= sources

@@ -21,7 +21,7 @@ from solders.transaction import Transaction
 from solders.transaction_metadata import FailedTransactionMetadata, TransactionMetadata
 
 from contracts.solana.build import build_probe
-from contracts.solana.errors import SOURCE, TOKENS_SOURCE, describe, program_errors
+from contracts.solana.errors import SOURCE, TOKENS_SOURCE, VERIFIER_SOURCE, describe, program_errors
 from oracle.protocol import constants as c
 from oracle.protocol.hashing import message_digest
 from tests.support.schnorr import ORDER, SchnorrKey, verify
@@ -155,7 +155,8 @@ def test_solana_program_body__any_bytes__refused_by_name_and_never_a_crash(data:
 def test_solana_program_errors__list__has_one_number_and_one_sentence_each() -> None:
     errors = program_errors()
     declared = SOURCE.read_text().split("pub const Error = error{")[1].split("}")[0]
-    declared += TOKENS_SOURCE.read_text().split("pub const Own = error{")[1].split("}")[0]
+    for source in (TOKENS_SOURCE, VERIFIER_SOURCE):
+        declared += source.read_text().split("pub const Own = error{")[1].split("}")[0]
     assert {error.name for error in errors.values()} == {name.strip() for name in declared.split(",") if name.strip()}
     assert len({error.sentence for error in errors.values()}) == len(errors)
     assert all(error.sentence.endswith(".") and 0 < code < 2**32 for code, error in errors.items())

@@ -145,7 +145,8 @@ pub fn openWithBody(comptime T: type, owner: *const Pubkey, account: *Account) E
     return view;
 }
 
-fn openPrefix(comptime T: type, owner: *const Pubkey, account: *Account) Error!*T {
+/// Opens an account by its header alone; whatever follows is the caller's to check.
+pub fn openPrefix(comptime T: type, owner: *const Pubkey, account: *Account) Error!*T {
     if (!runtime.equal(&account.owner, owner)) return error.WrongOwner;
     if (account.data_length < @sizeOf(T)) return error.WrongAccountSize;
     const view: *T = @ptrCast(@alignCast(account.data().ptr));

@@ -236,6 +236,12 @@ pub fn moveLamports(from: *Account, to: *Account, amount: u64) Error!void {
     to.lamports = try add(to.lamports, amount);
 }
 
+/// Makes an account of this program longer, at most by GROWTH_SPACE bytes in one instruction (the runtime refuses more); what is new is zero. The rent
+/// was paid before.
+pub fn grow(account: *Account, length: u64) void {
+    account.data_length = length;
+}
+
 /// Gives all lamports to `to` and leaves an empty account of the system program, so that nothing can revive it with old data.
 /// (Not inlined into each closing instruction: the program stays smaller.)
 pub noinline fn close(account: *Account, to: *Account) Error!void {

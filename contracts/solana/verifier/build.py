@@ -1,6 +1,6 @@
 """Builds the verifier's probe: a test-only program that runs the verifier's stages and field arithmetic on given bytes. Never deployed.
 
-The verifier itself has no program of its own: a program imports `verifier.zig`.
+The deployed program, `main.zig` beside it, is built with the others (`contracts.solana.build`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from contracts.solana.link import link
 
 HERE: Final = Path(__file__).resolve().parent
 _STEPS: Final = ("build.py", "ir.py", "link.py")
+_PROGRAM_ONLY: Final = frozenset({"main.zig", "errors.zig", "state.zig"})
+"""Files that the deployed program has and the probe does not import."""
 
 
 def build_verifier_probe(mode: str = "ReleaseSafe") -> bytes:
@@ -26,7 +28,8 @@ def build_verifier_probe(mode: str = "ReleaseSafe") -> bytes:
         (directory / "probe.so").write_bytes(executable)
         return {"size": len(executable)}
 
-    sources: dict[str, str | bytes] = {path.name: path.read_bytes() for path in HERE.glob("*.zig")}
+    files = [path for path in HERE.glob("*.zig") if path.name not in _PROGRAM_ONLY]
+    sources: dict[str, str | bytes] = {path.name: path.read_bytes() for path in files}
     sources |= {f"steps/{name}": (HERE.parent / name).read_bytes() for name in _STEPS}
     key = content_key(sources | {"ziglang": metadata.version("ziglang"), "program": "verifier-probe", "mode": mode})
     return (ensure_entry("solana", key, build).path / "probe.so").read_bytes()
