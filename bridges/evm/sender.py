@@ -2,8 +2,8 @@
 
 Guarantees: transactions of one sender never share an account nonce by mistake; a fee never exceeds the cap; a transaction that is not mined is
 replaced at a higher fee a bounded number of times, and given up at a deadline (its account nonce is then taken again by the next one, so
-that nothing is stuck behind it); a failed transaction is replayed to learn why. One sender an account and process: nothing
-co-ordinates two processes that use the same key.
+that nothing is stuck behind it); a transaction of an earlier process that keeps ours waiting is replaced by an empty one, so that a restart needs
+no memory; a failed transaction is replayed to learn why. One sender an account and process: nothing co-ordinates two processes that use the same key.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ _GAS_MARGIN = 10_000
 _BUMP_NUMERATOR, _BUMP_DENOMINATOR = 5, 4
 """A replacement pays a quarter more; nodes ask for a tenth more at least."""
 _SEND_ATTEMPTS = 5
+_TRANSFER_GAS = 21_000
 _KNOWN = ("already known", "already imported", "known transaction", "transaction already")
 _NONCE_TOO_LOW = ("nonce too low", "nonce is too low", "invalid nonce", "old nonce")
 _UNDERPRICED = ("underpriced", "fee too low", "replacement fee")
@@ -70,6 +71,8 @@ class Sender:
         self._lock = asyncio.Lock()
         self._in_flight: dict[int, _Fees] = {}
         self._abandoned: dict[int, _Fees] = {}
+        self._cleared: dict[int, float] = {}
+        """When a stranger's account nonce was last replaced by an empty transaction, on the event loop's clock."""
 
     @property
     def address(self) -> ChecksumAddress:
@@ -248,6 +251,7 @@ class Sender:
                 )
             if clock() - last_sent > self._policy.bump_after and bumps < self._policy.max_bumps:
                 bumps, last_sent = bumps + 1, clock()
+                await self._clear_way(nonce)
                 await self._replace(call, gas, nonce, hashes)
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, self._policy.poll_max)
@@ -267,6 +271,34 @@ class Sender:
         except Transient:
             return
         self._in_flight[nonce] = higher
+
+    async def _clear_way(self, nonce: int) -> None:
+        """Replace what no call of this sender waits for, yet keeps `nonce` waiting: left by a process that died, or given up at too low a fee.
+
+        What it was meant to do is done by whoever still wants it, under another account nonce. Refusals leave it for the next time.
+        """
+        async with self._lock:
+            blocking = await self._client.account_nonce(self.address, "latest")
+            now = asyncio.get_running_loop().time()
+            if blocking >= nonce or blocking in self._in_flight:
+                return
+            if now - self._cleared.get(blocking, -self._policy.bump_after) < self._policy.bump_after:
+                return
+            self._cleared = {blocking: now}
+            try:
+                fees = await self._fees(self._abandoned.get(blocking))
+                for _ in range(_SEND_ATTEMPTS):
+                    try:
+                        await self._hand_over(Call(self.address, b""), _TRANSFER_GAS, blocking, fees)
+                    except RpcError as error:
+                        if not any(mark in error.said.lower() for mark in _UNDERPRICED):
+                            raise
+                        fees = self._bumped(fees)
+                    else:
+                        self._abandoned[blocking] = fees
+                        return
+            except Transient:
+                return
 
     async def _explain(self, call: Call, gas: int, receipt: Mined) -> None:
         """Raise why a mined transaction failed: its call is repeated on the state after its block, where a rival's success shows."""

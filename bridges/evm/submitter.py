@@ -7,6 +7,7 @@ proofs itself: the contracts do, and refuse.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -14,8 +15,10 @@ from eth_typing import ChecksumAddress
 from web3.types import BlockIdentifier
 
 from bridges.evm.abi import address_of, interface
+from bridges.evm.answers import Mined
 from bridges.evm.client import EvmClient
 from bridges.evm.finality import ask_at, final_header
+from bridges.evm.gathering import Gatherer
 from bridges.evm.points import split_signature
 from bridges.evm.sender import Call, Sender
 from oracle.errors import ConfigError, DecodeError, EncodeError, Rejected, Transient
@@ -28,6 +31,8 @@ from oracle.protocol.types import Account, Digest, Endpoint, Kind, Policy, Statu
 _ANSWERED, _REFUSED = 2, 3
 """`IOracleHub.State`."""
 _PAUSED = "EnforcedPause"
+_SIGNED_ONLY = (Policy.ATTESTED, Policy.RECOMPUTED)
+"""Policies under which the chain takes the committee's signature for an answer."""
 
 
 class EvmSubmitter:
@@ -50,6 +55,7 @@ class EvmSubmitter:
         self._hub = None if hub is None else address_of(hub)
         self._finality = finality or FinalizedTag()
         self._locks: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
+        self._gathered = Gatherer(self._deliver_together)
         self._gateway_abi, self._hub_abi = interface("Gateway"), interface("OracleHub")
 
     @property
@@ -67,6 +73,14 @@ class EvmSubmitter:
     async def _submit(self, submission: Submission, call: Call) -> Receipt | None:
         if await self._delivered(submission.message, "latest"):
             return None
+        if call.to == self._gateway:
+            share = await self._gathered.deliver(submission)
+            # A shared transaction succeeds when one of its messages is delivered, so whether this one was is asked of the chain.
+            if share is not None and await self._delivered(submission.message, "latest"):
+                return Receipt(share.transaction, share.gas, share.size)
+        return await self._submit_alone(submission, call)
+
+    async def _submit_alone(self, submission: Submission, call: Call) -> Receipt | None:
         try:
             receipt = await self._sender.send(call)
         except Rejected as refusal:
@@ -79,6 +93,14 @@ class EvmSubmitter:
                 ) from refusal
             raise
         return Receipt(receipt.name, receipt.gas_used, len(call.data))
+
+    async def _deliver_together(self, submissions: Sequence[Submission]) -> tuple[Mined, int]:
+        """One transaction for messages under one signature."""
+        signature = _signature(submissions[0])
+        data = self._gateway_abi.encode("deliver", signature, [_delivery(one) for one in submissions])
+        spare = sum(self._call(one).spare_gas for one in submissions)
+        mined = await self._sender.send(Call(self._gateway, data, spare_gas=spare))
+        return mined, len(data)
 
     async def state(self, message: Message) -> DeliveryState:
         """Whether `message` was delivered, and whether that is final. Raises Transient."""
@@ -162,7 +184,7 @@ class EvmSubmitter:
         try:
             result = _result(message)
             spare = result.callback_gas_limit if result is not None else 0
-            if result is None or result.status is not Status.ANSWERED or result.policy is Policy.ATTESTED:
+            if result is None or result.status is not Status.ANSWERED or result.policy in _SIGNED_ONLY:
                 data = self._gateway_abi.encode("deliver", _signature(submission), [_delivery(submission)])
                 return Call(self._gateway, data, spare_gas=spare)
             return Call(self._hub_address(), self._fulfil(submission, result), spare_gas=spare)

@@ -165,6 +165,27 @@ async def test_sender__restart_with_a_transaction_in_the_pool__goes_on_behind_it
         assert (await orphan).succeeded
 
 
+async def test_sender__behind_a_dead_process_lost_transaction__clears_the_way(chain: Anvil, client: EvmClient) -> None:
+    """A process died and its transaction left the pool, with ours behind it: the next process gets through, without any memory of it."""
+    before = await client.account_nonce(chain.account(1).address, "latest")
+    fresh = Sender(client, chain.account(1), replace(PATIENT, bump_after=0.3, max_bumps=50))
+    async with held(chain):
+        dead = asyncio.create_task(Sender(client, chain.account(1), PATIENT).send(CALL))
+        await until_waiting(chain, 1)
+        dead.cancel()
+        (lost,) = await pooled(chain, fresh)
+        sends = [asyncio.create_task(fresh.send(Call(TARGET, bytes([i])))) for i in (2, 3)]
+        await until_waiting(chain, 3)
+        await chain.rpc("anvil_dropTransaction", lost["hash"])
+        async with asyncio.timeout(60):
+            while not all(task.done() for task in sends):
+                await asyncio.sleep(0.1)
+                await chain.mine(1)
+    assert all(receipt.succeeded for receipt in await asyncio.gather(*sends))
+    # The empty one, and each of ours once.
+    assert await client.account_nonce(chain.account(1).address, "latest") == before + 3
+
+
 async def test_sender__base_fee_over_the_cap__transient_that_names_the_cap(chain: Anvil, client: EvmClient) -> None:
     sender = Sender(client, chain.account(1), replace(PATIENT, max_fee_per_gas=1))
     with pytest.raises(Transient, match="raise max_fee_per_gas"):
