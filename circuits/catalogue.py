@@ -23,6 +23,9 @@ BUILDERS = {
     "tumour": "circuits.models.tumour.build",
     "risk": "circuits.models.risk.build",
     "tiny": "circuits.models.tiny.build",
+    "logistic": "circuits.models.logistic.build",
+    "forest": "circuits.models.forest.build",
+    "boosted": "circuits.models.boosted.build",
 }
 """Name of a model → module whose `build(root, progress)` makes it."""
 

@@ -75,7 +75,7 @@ def test_assemble__range_beyond_the_circuit__refused(tmp_path: Path, srs: Srs, r
 
 def test_assemble__accuracy_below_the_goal__not_published(tmp_path: Path, srs: Srs) -> None:
     honest = train()
-    wrong = Trained(honest.layers, honest.features, tuple(replace(e, positive=not e.positive) for e in honest.heldout))
+    wrong = Trained(honest.layers, honest.features, tuple(replace(e, label=1 - e.label) for e in honest.heldout))
     with pytest.raises(ModelError, match="misses its goals"):
         assemble(tmp_path, RECIPE, wrong, srs, quiet)
     assert not (tmp_path / "card.toml").exists()
