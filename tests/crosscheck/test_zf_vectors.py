@@ -1,4 +1,11 @@
-"""ZF's frost-secp256k1: its published run with identifiers of more than seven and eight bits, and signatures that its code made."""
+"""ZF's frost-secp256k1 by its vectors: its published run with identifiers of 129 to 257, and signatures that its code made.
+
+Both ways, as far as vectors go: from the published randomness this code makes ZF's commitments, binding factors, signature shares and
+signature to the byte, so what it makes ZF takes; and what ZF's key generation and signing made verifies here. RFC 9591's own vectors,
+which ZF publishes too, are in `test_frost_rfc9591`. Live sessions with another implementation are `test_noble`'s.
+There is no live test with ZF's code, for no package of it may be depended on: Python's only one, `frost_rs` 1.0.0, carries no licence
+(none in its metadata, no licence file) and signs twice with one nonce; for node there is none that binds it; the crate itself (MIT or Apache-2.0) needs a Rust tool chain, which nothing else here does.
+"""
 
 from __future__ import annotations
 
