@@ -214,7 +214,9 @@ def test_request__devnet_that_ended__says_so(ask: Run, monkeypatch: pytest.Monke
         ),
         "",
     )
-    solana = dict.fromkeys(("rpc_url", "ws_url", "program", "consumer_program", "tokens_program", "treasury"), "")
+    solana = dict.fromkeys(
+        ("rpc_url", "ws_url", "program", "consumer_program", "tokens_program", "verifier_program", "treasury"), ""
+    )
     keys = {"user_key": "0x", "stranger_key": "0x", "pid": ended.pid}
     left = {
         "directory": "", "pid": ended.pid, "group_key": "0x", "quorum": 3, "models": {}, "nodes": [],

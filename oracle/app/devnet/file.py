@@ -53,6 +53,7 @@ class SolanaPart(_Part):
     program: str
     consumer_program: str
     tokens_program: str
+    verifier_program: str
     treasury: str
     user_key: Hex
     stranger_key: Hex

@@ -4,14 +4,13 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from eth_typing import ChecksumAddress
 from solders.keypair import Keypair
-from solders.pubkey import Pubkey
 
 from bridges.evm.account import EvmAccount
 from bridges.evm.client import EvmClient
@@ -30,18 +29,13 @@ from bridges.evm.requester import EvmRequester
 from bridges.evm.sender import Sender
 from bridges.evm.tokens import EvmTokens
 from bridges.solana.client import SolanaClient
-from bridges.solana.consumer import SolanaConsumer
-from bridges.solana.deploy import SolanaGovernance
 from bridges.solana.instructions import GroupKey as SolanaGroupKey
-from bridges.solana.layout import ModelAccount
 from bridges.solana.tokens import SolanaTokens
 from bridges.solana.tokens_instructions import Link, Settings
 from bridges.solana.tokens_redeemer import TokenLookup
 from circuits.catalogue import ModelArtifacts, ensure_model
 from circuits.models.risk.build import RECOMMENDED_BOUND
 from contracts.evm.build import compile_verifier
-from contracts.solana.build import build_programs
-from contracts.solana.deploy import deploy_program
 from oracle.app.devnet.chains import AnvilChain, SurfnetChain, start_anvil, start_surfnet
 from oracle.app.devnet.file import DevnetFile, EvmPart, NodePart, SolanaPart
 from oracle.app.devnet.keys import EPOCH, DevnetCommittee, make_committee, write_member
@@ -53,13 +47,21 @@ from oracle.app.devnet.nodes import (
     write_configs,
     write_relay_config,
 )
+from oracle.app.devnet.programs import (
+    Introduction,
+    SolanaDeployment,
+    deploy_programs,
+    introduce,
+    planned_programs,
+)
 from oracle.app.toolchain import Toolchain
 from oracle.errors import Transient
 from oracle.protocol.interop import InteropAddress
 from oracle.protocol.quorum import quorum
-from oracle.protocol.types import Account, Chain, CommitteeEpoch, Endpoint, Policy, evm_account
+from oracle.protocol.types import Account, CommitteeEpoch, Endpoint, Policy, evm_account
 
 Progress = Callable[[str], None]
+BeforeNodes = Callable[[Sequence[NodeProcess]], AbstractAsyncContextManager[object]]
 
 DEPLOYER, FIRST_NODE, USER, STRANGER, GUARDIAN = 0, 1, 7, 8, 9
 """Places in the list of funded EVM accounts."""
@@ -93,22 +95,6 @@ class DevnetOptions:
     """Seconds after which the next member proves in the place of a silent one."""
     guarded: bool = False
     """Whether ether is registered with a guard: transfers of more than GUARD_LIMIT need a risk score, which the oracle itself gives."""
-
-
-@dataclass(frozen=True, slots=True)
-class SolanaDeployment:
-    """Program ids and the accounts of this devnet's users."""
-
-    program: Pubkey
-    consumer_program: Pubkey
-    tokens_program: Pubkey
-    treasury: Pubkey
-    user: Keypair
-    stranger: Keypair
-
-    def endpoint(self, chain: SurfnetChain) -> Endpoint:
-        """The program as an origin and destination."""
-        return Endpoint(Chain.solana(chain.genesis_hash), Account(bytes(self.program)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +156,7 @@ class Devnet:
                 program=str(programs.program),
                 consumer_program=str(programs.consumer_program),
                 tokens_program=str(programs.tokens_program),
+                verifier_program=str(programs.verifier_program),
                 treasury=str(programs.treasury),
                 user_key="0x" + bytes(programs.user).hex(),
                 stranger_key="0x" + bytes(programs.stranger).hex(),
@@ -189,9 +176,18 @@ class Devnet:
 
 @asynccontextmanager
 async def running_devnet(
-    toolchain: Toolchain, options: DevnetOptions, progress: Progress = lambda line: None, directory: Path | None = None
+    toolchain: Toolchain,
+    options: DevnetOptions,
+    progress: Progress = lambda line: None,
+    directory: Path | None = None,
+    *,
+    before_nodes: BeforeNodes | None = None,
 ) -> AsyncIterator[Devnet]:
-    """Start everything, and end all of it with the block, whatever happens. `directory`: where it lives (a temporary one unless given)."""
+    """Start everything, and end all of it with the block, whatever happens. `directory`: where it lives (a temporary one unless given).
+
+    `before_nodes` is entered once the nodes' configurations are written and before they start, and left after they have ended: it may
+    change the configurations.
+    """
     async with AsyncExitStack() as stack:
         if directory is None:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sibyl-devnet-")))
@@ -217,12 +213,10 @@ async def running_devnet(
         )
         progress(f"the members make the committee's key: {quorum(len(nodes))} of {len(nodes)} sign")
         committee = make_committee([node.directory for node in nodes])
-        keys = Keypair(), Keypair(), Keypair()
-        ids = [key.pubkey() for key in keys]
-        programs = SolanaDeployment(ids[0], ids[1], ids[2], treasury, user, stranger)
+        programs, keys = planned_programs(treasury, user, stranger)
         contracts, _ = await asyncio.gather(
             _deploy_evm(toolchain, evm, committee, models, programs.endpoint(solana), options.nodes, progress),
-            _deploy_solana(solana, keys, progress),
+            deploy_programs(solana, keys, progress),
         )
         await _introduce(evm, contracts, solana, programs, committee, models[0], progress)
         tokens = await _link_tokens(evm, contracts, solana, programs)
@@ -235,6 +229,8 @@ async def running_devnet(
         )
         write_configs(nodes, settings)
         write_relay_config(directory / "relay", nodes, settings, (evm.accounts[STRANGER].private_key, stranger))
+        if before_nodes is not None:
+            await stack.enter_async_context(before_nodes(nodes))
         progress(f"starting {len(nodes)} nodes")
         await stack.enter_async_context(running_nodes(nodes))
         if options.guarded:
@@ -316,18 +312,6 @@ def _registration(toolchain: Toolchain, model: ModelArtifacts) -> ModelRegistrat
     )
 
 
-async def _deploy_solana(chain: SurfnetChain, keys: tuple[Keypair, ...], progress: Progress) -> None:
-    progress("deploying the Solana programs through the loader")
-    artifacts = await asyncio.to_thread(build_programs)
-    executables = (artifacts.sibyl_so, artifacts.consumer_so, artifacts.tokens_so)
-    await asyncio.gather(
-        *(
-            deploy_program(chain.rpc_url, chain.payer, key, path.read_bytes())
-            for key, path in zip(keys, executables, strict=True)
-        )
-    )
-
-
 async def _introduce(
     evm: AnvilChain,
     contracts: EvmDeployment,
@@ -338,31 +322,16 @@ async def _introduce(
     progress: Progress,
 ) -> None:
     """Make the chains, the committee and the model known to one another."""
-    progress("registering committee, model and peers")
-    program = Account(bytes(programs.program))
-    account = ModelAccount(
-        model.model_id,
-        model.input_count,
-        model.output_count,
-        model.input_scale,
-        model.output_scale,
-        model.input_bound,
-        PRICE_LAMPORTS,
-        True,
-    )
+    progress("registering committee, peers and the model with its sealed key")
     key = SolanaGroupKey(CommitteeEpoch(EPOCH), committee.group_key_x, committee.parity, committee.proof_of_possession)
-    async with SolanaClient(solana.rpc_url, solana.genesis_hash) as client:
-        governance = SolanaGovernance.of(client, program, solana.payer)
-        await governance.initialise(programs.treasury, key, GOVERNANCE_SECONDS)
-        await governance.register_model(account)
-        await governance.register_peer(contracts.endpoint)
-        solana_consumer = SolanaConsumer(client, program, programs.consumer_program, solana.payer)
-        await solana_consumer.configure(model.model_id, (contracts.endpoint, _account(str(contracts.consumer))))
+    consumer = _account(str(contracts.consumer))
+    known = Introduction(contracts.endpoint, consumer, key, GOVERNANCE_SECONDS, model, PRICE_LAMPORTS)
+    asker = await introduce(solana, programs, known)
     async with EvmClient(evm.rpc_url, evm.chain_id) as evm_client:
         sender = Sender(evm_client, EvmAccount(evm.accounts[USER].private_key))
         addresses = (contracts.gateway, contracts.hub, str(contracts.consumer))
         requester = EvmRequester(sender, *(_account(address) for address in addresses))
-        await requester.trust_source(programs.endpoint(solana), solana_consumer.asker_account)
+        await requester.trust_source(programs.endpoint(solana), asker)
 
 
 async def _link_tokens(

@@ -71,6 +71,7 @@ def _summary(told: DevnetFile) -> Table:
         "Solana RPC": f"{solana.rpc_url}  (websocket {solana.ws_url})",
         "Sibyl program": solana.program,
         "consumer program": solana.consumer_program,
+        "verifier program": solana.verifier_program,
         "models": ", ".join(f"{name} {model_id}" for name, model_id in told.models.items()),
         "committee": f"{told.quorum} of {len(told.nodes)} sign, group key {told.group_key} (all shares on this machine: for a devnet only)",
         "directory": str(told.directory),
