@@ -4,7 +4,8 @@ Both ways, as far as vectors go: from the published randomness this code makes Z
 signature to the byte, so what it makes ZF takes; and what ZF's key generation and signing made verifies here. RFC 9591's own vectors,
 which ZF publishes too, are in `test_frost_rfc9591`. Live sessions with another implementation are `test_noble`'s.
 There is no live test with ZF's code, for no package of it may be depended on: Python's only one, `frost_rs` 1.0.0, carries no licence
-(none in its metadata, no licence file) and signs twice with one nonce; for node there is none that binds it; the crate itself (MIT or Apache-2.0) needs a Rust tool chain, which nothing else here does.
+(none in its metadata, no licence file) and signs twice with one nonce; for node there is none that binds it; the crate itself (MIT or
+Apache-2.0) needs a Rust tool chain, which nothing else here does.
 """
 
 from __future__ import annotations
