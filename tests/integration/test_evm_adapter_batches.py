@@ -36,7 +36,7 @@ async def contracts(chain: Anvil) -> AsyncIterator[Deployed]:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine answers late; all that come together must be in time for the leader."""
-    monkeypatch.setattr(gathering, "GATHER_SECONDS", 2.0)
+    monkeypatch.setattr(gathering, "GATHER_SECONDS", 1.0)
 
 
 def submitter(contracts: Deployed, index: int = 1) -> EvmSubmitter:
