@@ -8,8 +8,6 @@ again with growing pauses; anything else ends the group, and the process with it
 """
 
 import asyncio
-import math
-import random
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -21,11 +19,12 @@ import structlog
 
 from oracle.errors import SibylError
 from oracle.node.agreement import EndpointHealth
-from oracle.node.batches import BatchLimits
+from oracle.node.dispatch import Dispatcher, pause_seconds
 from oracle.node.duties import Duties
+from oracle.node.limits import Limits
 from oracle.node.metrics import Metrics
 from oracle.node.signing import BatchSigner
-from oracle.pipeline import Check, Effect, Event, Member, Millis, Observed, Pipeline, Sign, Submit, Work
+from oracle.pipeline import Event, Member, Millis, Observed, Pipeline, Work
 from oracle.ports import ChainReader, ChainSubmitter, Cursor, Peers, Prover, Receipt, SigningCommittee
 from oracle.protocol.constants import MERKLE_MAX_DEPTH
 from oracle.protocol.errors import ProtocolError
@@ -35,17 +34,9 @@ from oracle.protocol.types import CommitteeEpoch, Digest, Endpoint
 T = TypeVar("T")
 log = structlog.get_logger("sibyl.node")
 
-TICK_SECONDS = 0.05
-LONGEST_LULL = 0.5
-"""Between two looks at what is due, when each look is long."""
-MAX_RUNNING = 64
-"""Effects that run at once; what is beyond that waits its turn, oldest work first."""
 MAX_RECEIPTS = 10_000
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-CHECK_SECONDS = 0.3
-"""Between two looks at a delivery that has not changed, while few works are open; with more of them each is looked at less often."""
-MAX_CHECKS = 8
-"""Looks at deliveries that run at once: they must never keep a delivery itself waiting."""
+ROOM_SECONDS = 5.0
+"""Between two looks whether there is room to read on."""
 
 
 class EventLog(Protocol):
@@ -118,27 +109,13 @@ class ReaderHealth:
     cursor: int = 0
     last_success: float | None = None
     last_error: str = ""
-
-
-@dataclass(slots=True)
-class _Pause:
-    until: float
-    failures: int = 0
+    held: bool = False
+    """Whether it waits for room: as many messages of this chain are open as the node takes on."""
 
 
 def wall_clock() -> Millis:
     """This node's clock."""
     return Millis(time.time_ns() // 1_000_000)
-
-
-@dataclass(slots=True)
-class _Running:
-    """What is under way, and what pauses after a failure or a look that found nothing new."""
-
-    tasks: set[Effect] = field(default_factory=set)
-    pauses: dict[Effect, _Pause] = field(default_factory=dict)
-    crowd: float = 1.0
-    """How many times more deliveries are to be looked at than looks may run at once."""
 
 
 class Node:
@@ -151,12 +128,13 @@ class Node:
         ports: Ports,
         metrics: Metrics,
         clock: Callable[[], Millis] = wall_clock,
-        batches: BatchLimits | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.member = member
         self.ports = ports
         self.metrics = metrics
         self.clock = clock
+        self.limits = limits or Limits()
         self.pipeline = Pipeline()
         self.readers = {reader.origin: ReaderHealth() for reader, _ in ports.readers}
         self._journal = journal
@@ -165,11 +143,11 @@ class Node:
         self._record_lock = asyncio.Lock()
         self._changed = asyncio.Condition()
         self._wake = asyncio.Event()
-        self._running = _Running()
         self.duties = Duties(self)
-        self.signing = BatchSigner(self, _pause_seconds, batches)
+        self.signing = BatchSigner(self, pause_seconds, self.limits.batches)
         self.receipts: OrderedDict[Digest, Receipt] = OrderedDict()
         self._replay()
+        self.dispatcher = Dispatcher(self, self.limits)
 
     def _replay(self) -> None:
         count = 0
@@ -198,6 +176,7 @@ class Node:
                     "recorded", what=type(event).__name__, request=event.work_id.hex()[:16], stage=work.stage.value
                 )
         if news:
+            self.dispatcher.touch(event.work_id for event in news)
             async with self._changed:
                 self._changed.notify_all()
             self._wake.set()
@@ -254,7 +233,7 @@ class Node:
             async with asyncio.TaskGroup() as group:
                 for reader, rest in self.ports.readers:
                     group.create_task(self._read(reader, rest), name=f"read {reader.origin.chain}")
-                group.create_task(self._dispatch(group), name="dispatch")
+                group.create_task(self.dispatcher.run(group, self._wake), name="dispatch")
         finally:
             self._disk.submit(self._journal.close)
             self._disk.shutdown(wait=True)
@@ -265,6 +244,7 @@ class Node:
         failures = 0
         while True:
             health.cursor = cursor
+            await self._room(reader.origin)
             try:
                 reading = await reader.read(cursor)
                 await self._observe(reader.origin, reading.messages, reading.cursor, cursor)
@@ -273,13 +253,24 @@ class Node:
                 health.last_error = str(error)
                 self.metrics.failed("read", error)
                 log.warning("reading failed", chain=str(reader.origin.chain), error=str(error), failures=failures)
-                await asyncio.sleep(_pause_seconds(failures))
+                await asyncio.sleep(pause_seconds(failures))
                 continue
             failures = 0
             health.last_success = time.monotonic()
             if reading.cursor == cursor:
                 await asyncio.sleep(rest)
             cursor = reading.cursor
+
+    async def _room(self, origin: Endpoint) -> None:
+        """Wait until there is room for more messages of a chain. What is not read stays on the chain, and is read from the cursor on."""
+        health, most = self.readers[origin], self.limits.open_works
+        while self.pipeline.waiting(origin) >= most:
+            if not health.held:
+                health.held = True
+                log.warning("not read for want of room", chain=str(origin.chain), open=most)
+            health.last_success = time.monotonic()
+            await self.wait_until(lambda: self.pipeline.waiting(origin) < most, ROOM_SECONDS)
+        health.held = False
 
     async def _observe(self, origin: Endpoint, messages: tuple[Message, ...], cursor: Cursor, before: Cursor) -> None:
         now = self.clock()
@@ -294,76 +285,3 @@ class Node:
                 log.error("post ignored", chain=str(origin.chain), sequence=event.message.sequence, error=str(error))
         if observed or cursor != before:
             await self.record(*observed, cursor=(origin, cursor))
-
-    async def _dispatch(self, group: asyncio.TaskGroup) -> None:
-        while True:
-            self._wake.clear()
-            used = time.thread_time()
-            await self.signing.keep_early()
-            signatures = []
-            looks: list[Effect] = []
-            for effect in self.pipeline.due(self.member, self.clock()):
-                if isinstance(effect, Sign):
-                    signatures.append(effect)
-                elif isinstance(effect, Check):
-                    looks.append(effect)
-                else:
-                    self._start(group, effect, MAX_RUNNING)
-            under_way = sum(isinstance(effect, Check) for effect in self._running.tasks)
-            self._running.crowd = max(1.0, len(looks) / MAX_CHECKS)
-            for effect in looks:
-                if under_way >= MAX_CHECKS:
-                    break
-                under_way += self._start(group, effect, MAX_RUNNING + MAX_CHECKS)
-            self.signing.start(group, signatures)
-            # With thousands of open works a look takes a while, and each change asks for one: never more than a tenth of the processor.
-            await asyncio.sleep(min(LONGEST_LULL, 9 * (time.thread_time() - used)))
-            try:
-                async with asyncio.timeout(TICK_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-
-    def _start(self, group: asyncio.TaskGroup, effect: Effect, most: int) -> bool:
-        """Begin an effect unless it runs or rests, or `most` run already; whether it began."""
-        if len(self._running.tasks) >= most or not self._may_start(effect):
-            return False
-        self._running.tasks.add(effect)
-        group.create_task(self._attempt(effect), name=type(effect).__name__)
-        return True
-
-    def _may_start(self, effect: Effect) -> bool:
-        tasks = self._running.tasks
-        if effect in tasks:
-            return False
-        # While a delivery is under way there is no use in asking whether it arrived.
-        if isinstance(effect, Check) and Submit(effect.work_id, effect.digest) in tasks:
-            return False
-        pause = self._running.pauses.get(effect)
-        return pause is None or time.monotonic() >= pause.until
-
-    async def _attempt(self, effect: Effect) -> None:
-        name = type(effect).__name__.lower()
-        try:
-            done = await self.duties.perform(effect)
-        except (SibylError, ProtocolError) as error:
-            self._pause(effect, error)
-            self.metrics.failed(name, error)
-            log.warning("attempt failed", duty=name, request=effect.work_id.hex()[:16], error=str(error))
-        else:
-            self._running.pauses.pop(effect, None)
-            if not done:
-                self._running.pauses[effect] = _Pause(time.monotonic() + CHECK_SECONDS * self._running.crowd)
-        finally:
-            self._running.tasks.discard(effect)
-            self._wake.set()
-
-    def _pause(self, effect: Effect, error: Exception) -> None:
-        failures = self._running.pauses.get(effect, _Pause(0.0)).failures + 1
-        self._running.pauses[effect] = _Pause(time.monotonic() + _pause_seconds(failures), failures)
-
-
-def _pause_seconds(failures: int) -> float:
-    """Doubling from FIRST_PAUSE to LONGEST_PAUSE, with jitter so that members do not retry in step."""
-    longest = min(LONGEST_PAUSE, math.ldexp(FIRST_PAUSE, min(failures, 10)))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret

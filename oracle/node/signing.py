@@ -9,7 +9,7 @@ Does not decide what may be signed: every signer's own pipeline does.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,6 +18,7 @@ from oracle.errors import NotAuthorised, SibylError, SigningError
 from oracle.node.batches import Batch, Batching, BatchLimits, Waiting, digests_of
 from oracle.node.epochs import make_room
 from oracle.node.gossip import TOPIC_ATTESTATION, decode_attestation, encode_attestation
+from oracle.node.lanes import Turns
 from oracle.pipeline import Attested, Sign, Work
 from oracle.ports import GroupAttestation
 from oracle.protocol.errors import ProtocolError
@@ -32,6 +33,8 @@ log = structlog.get_logger("sibyl.node")
 MAX_EARLY = 16_384
 """Digests whose signature came before this node had reached them."""
 LONGEST_PATIENCE = 15.0
+WINDOW = 1024
+"""Works that wait which are looked at for one plan: more than can be signed at once, so that a flood of them costs no more than these."""
 
 
 class BatchSigner:
@@ -48,19 +51,23 @@ class BatchSigner:
         self._early: OrderedDict[Digest, GroupAttestation] = OrderedDict()
         self._last_seconds = 0.0
 
-    def start(self, group: asyncio.TaskGroup, due: Sequence[Sign]) -> None:
-        """Begin to sign what is to be signed now of what is due, oldest first."""
+    def start(self, group: asyncio.TaskGroup, owed: Turns) -> None:
+        """Begin to sign what is to be signed now of all that is owed, in the order of their turns."""
+        if not owed and not self._rests:
+            return
         now = time.monotonic()
-        self._rests = {effect.work_id: self._rests[effect.work_id] for effect in due if effect.work_id in self._rests}
-        resting = {work_id for work_id, (until, _) in self._rests.items() if until > now}
-        waiting = [
-            self._waiting(work)
-            for effect in due
-            if not self._batching.signing(effect.work_id)
-            and effect.work_id not in resting
-            and (work := self._node.pipeline.work(effect.work_id)) is not None
-        ]
-        for batch in self._batching.begin(waiting, now, resting):
+        self._rests = {work_id: rest for work_id, rest in self._rests.items() if Sign(work_id) in owed}
+        waiting: list[Waiting] = []
+        for errand in owed:
+            work_id = errand.effect.work_id
+            resting = work_id in self._rests and self._rests[work_id][0] > now
+            if resting or self._batching.signing(work_id):
+                continue
+            if (work := self._node.pipeline.work(work_id)) is not None and work.to_sign:
+                waiting.append(self._waiting(work))
+            if len(waiting) >= WINDOW:
+                break
+        for batch in self._batching.begin(waiting, now, self._rests):
             group.create_task(self._attempt(batch), name="sign")
 
     def _waiting(self, work: Work) -> Waiting:
@@ -154,17 +161,21 @@ class BatchSigner:
         while len(self._early) > MAX_EARLY:
             self._early.popitem(last=False)
 
-    async def keep_early(self) -> None:
-        """Record the signatures that came before this node had reached what they cover, as far as it has now.
+    async def keep_early(self, changed: Iterable[Digest]) -> None:
+        """Record the signatures that came before this node had reached what they cover, as far as it has now, of the works that changed.
 
         What cannot be recorded is forgotten: the work is then signed again, or learnt of from its destination.
         """
+        if not self._early:
+            return
         ready: dict[int, tuple[GroupAttestation, dict[Digest, None]]] = {}
-        for digest, attestation in tuple(self._early.items()):
-            work = self._node.pipeline.owner(digest)
-            if work is not None and work.ready_at is not None:
-                del self._early[digest]
-                ready.setdefault(id(attestation), (attestation, {}))[1][work.message.digest] = None
+        for work_id in changed:
+            work = self._node.pipeline.work(work_id)
+            if work is None or work.ready_at is None:
+                continue
+            for digest in work.deliverables:
+                if (attestation := self._early.pop(digest, None)) is not None:
+                    ready.setdefault(id(attestation), (attestation, {}))[1][work_id] = None
         for attestation, works in ready.values():
             try:
                 await self._keep(list(works), attestation)

@@ -1,5 +1,6 @@
 """What a node knows of one message, and how an event changes it (rules 1 and 3 of the package)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -63,7 +64,7 @@ class LetterState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that this node gave up: how often so far, why and when last, and what the operator made of it."""
+    """A message that this node gave up: how often so far, why, what the operator made of it, and when that (or giving it up) was."""
 
     digest: Digest
     number: int
@@ -171,6 +172,12 @@ def needs_signature(message: Message) -> bool:
     return result.policy is not Policy.PROVEN or result.status is not Status.ANSWERED
 
 
+def needs_proof(results: Iterable[Message]) -> bool:
+    """Whether members sign (or deliver) these results only after they checked a proof: not for refusals, nor under RECOMPUTED alone."""
+    found = [InferenceResult.from_bytes(message.payload) for message in results]
+    return any(one.status is Status.ANSWERED and one.policy is not Policy.RECOMPUTED for one in found)
+
+
 def advance(work: Work | None, event: Event) -> Work:
     """The state after `event`. Raises IllegalTransition (and DecodeError for an observed request that is malformed)."""
     if isinstance(event, Observed):
@@ -233,7 +240,7 @@ def _inferred(work: Work, event: Inferred) -> Work:
             raise IllegalTransition("A second inference of the same request gave another outcome.")
         return work
     results = {message.digest: message for message in result_messages(work.message, event.outcome)}
-    ready_at = None if event.outcome.status is Status.ANSWERED else event.at
+    ready_at = None if needs_proof(results.values()) else event.at
     return replace(work, outcome=event.outcome, inferred_at=event.at, deliverables=results, ready_at=ready_at)
 
 
@@ -242,7 +249,9 @@ def _proved(work: Work, event: Proved) -> Work:
         raise IllegalTransition("Only an answered request has a proof, and only after this node's own inference.")
     if work.proof_id is not None:
         return work  # proofs are randomised: a second one of the same statement adds nothing
-    return replace(work, proof_id=event.proof_id, prover=event.prover, ready_at=event.at)
+    # Under RECOMPUTED a proof comes on demand, long after the work was ready.
+    ready_at = event.at if work.ready_at is None else work.ready_at
+    return replace(work, proof_id=event.proof_id, prover=event.prover, ready_at=ready_at)
 
 
 def _approved(work: Work, event: Approved) -> Work:
@@ -307,7 +316,7 @@ def _given_up(work: Work, event: DeadLettered | Retried | Dropped) -> Work:
         return work
     if letter.state is not LetterState.DEAD:
         raise IllegalTransition(f"That message was already {letter.state.value}.")
-    return _with_letter(work, replace(letter, state=state))
+    return _with_letter(work, replace(letter, state=state, at=event.at))
 
 
 def _with_letter(work: Work, letter: DeadLetter) -> Work:
