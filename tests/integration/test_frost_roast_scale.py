@@ -27,6 +27,7 @@ async def test_frost_figures__small_effort__measures_everything_and_says_what_is
 
 async def test_frost_figures__no_time_left__leaves_out_what_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scale, "SECONDS", 0.0)
+    monkeypatch.setattr(scale, "PATIENCE", 0.0)
     measured = await frost_figures(lambda _: None, Effort(sizes=(4, 5), singles=1, at_once=1, messages=1))
     assert [row.members for row in measured.rows] == [4]
     assert [rate is None for rate in measured.rows[0].rates] == [False, True, True]
