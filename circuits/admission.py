@@ -5,9 +5,11 @@ Refusals are `InferenceError`s with the protocol's status: every honest node rea
 
 from collections.abc import Sequence
 
+from circuits.card import Card
 from oracle.errors import InferenceError
 from oracle.ports import ModelInfo
 from oracle.protocol.encoding import INT64_MAX
+from oracle.protocol.errors import EncodeError
 from oracle.protocol.types import Status
 
 
@@ -32,6 +34,14 @@ def check_inputs(info: ModelInfo, inputs: Sequence[int], names: Sequence[str] = 
                 f"{name} is {value} in fixed point, outside the range of ±{info.input_bound} of the model {info.name}.",
                 status=Status.OUT_OF_RANGE,
             )
+
+
+def check_calibrated(card: Card, inputs: Sequence[int], scale: int) -> None:
+    """Raise InferenceError when an input lies outside the range that the model's build calibrated, as its card tells."""
+    try:
+        card.check_calibrated(inputs, scale)
+    except EncodeError as error:
+        raise InferenceError(f"{error} (model {card.name})", status=Status.OUT_OF_RANGE) from error
 
 
 def well_formed(

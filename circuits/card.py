@@ -23,6 +23,23 @@ class InputFeature:
     name: str
     mean: float
     scale: float
+    low: float | None = None
+    high: float | None = None
+    """The calibrated range of what is sent, where the build knows it: outside of it nobody measured the circuit, and a request is refused."""
+
+    def outside(self, value: float) -> str:
+        """Why a value that is sent is refused; empty when it lies within the calibrated range."""
+        if (self.low is None or value >= self.low) and (self.high is None or value <= self.high):
+            return ""
+        low = "-∞" if self.low is None else f"{self._raw(self.low):g}"
+        high = "∞" if self.high is None else f"{self._raw(self.high):g}"
+        return (
+            f"{self.name} is {self._raw(value):g}, outside the calibrated range from {low} to {high}: "
+            "the model's accuracy was never measured there, so it does not answer"
+        )
+
+    def _raw(self, value: float) -> float:
+        return value * self.scale + self.mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +48,14 @@ class Measured:
 
     heldout_rows: int
     accuracy: float
-    """Share of held-out rows whose quantised output gives the true label."""
+    """Share of held-out rows whose quantised output gives the true label, or the float model's where `labelled` is false."""
     error_max: float
     """Largest |quantised - float| output."""
     error_mean: float
     decision_flips: int
     """Rows that the quantised output labels otherwise than the float output."""
+    labelled: bool = True
+    """Whether the build knew the true labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +75,14 @@ class Card:
     input_range: float
     """Largest |standardised input| for which the circuit is shown to work."""
     error_bound: float
-    """No input within range differs more between float and circuit: derived from the weights, not measured."""
+    """No answer differs more between float and circuit: nodes refuse one that does."""
     measured: Measured
+    error_bound_derived: bool = True
+    """Whether the bound follows from the weights for every input within range; else it is a multiple of the largest difference that was measured."""
+    off_circuit: str = ""
+    """Name of the function that the consumer applies to the proven outputs (a `Function` of `circuits.tuning.rewritten`); empty for none."""
+    formula: str = ""
+    """That function, exactly: y is the model's output, x the proven ones."""
 
     def label(self, logit: float) -> str:
         """The label that an output stands for, for a model with one output."""
@@ -87,7 +112,17 @@ class Card:
             row = [(float(raw[feature.name]) - feature.mean) / feature.scale for feature in self.inputs]
         except OverflowError as error:  # a whole number beyond floats
             raise EncodeError(f"A feature of the model {self.name} is far out of range: {error}.") from error
-        return quantise(row, scale, bound=int(self.input_range * 2**scale), names=names)
+        quantised = quantise(row, scale, bound=int(self.input_range * 2**scale), names=names)
+        self.check_calibrated(quantised, scale)
+        return quantised
+
+    def check_calibrated(self, inputs: Sequence[int], scale: int) -> None:
+        """Raise EncodeError, naming the feature and its range, when an input in fixed point lies outside what the build calibrated."""
+        half = 2.0 ** -(scale + 1)  # a value at the range's end may have been rounded out of it
+        for feature, value in zip(self.inputs, inputs, strict=False):
+            number = value * 2.0**-scale
+            if (why := feature.outside(number)) and feature.outside(number - half) and feature.outside(number + half):
+                raise EncodeError(f"{why}.")
 
 
 def write_card(card: Card, path: Path) -> None:
@@ -96,15 +131,20 @@ def write_card(card: Card, path: Path) -> None:
     for name in ("name", "version", "description", "licence"):
         document[name] = getattr(card, name)
     document["data"] = {"source": card.data_source, "licence": card.data_licence}
-    document["output"] = {"meaning": card.output_meaning, "labels": list(card.labels), "error_bound": card.error_bound}
-    measured = card.measured
-    document["measured"] = {name: getattr(measured, name) for name in Measured.__dataclass_fields__}
+    output = {"meaning": card.output_meaning, "labels": list(card.labels), "error_bound": card.error_bound}
+    output["error_bound_derived"] = card.error_bound_derived
+    if card.off_circuit:
+        output["off_circuit"] = {"function": card.off_circuit, "formula": card.formula}
+    document["output"] = output
+    document["measured"] = {name: getattr(card.measured, name) for name in Measured.__dataclass_fields__}
     table = tomlkit.table()
     table["range"] = card.input_range
     table["meaning"] = "each input is (raw - mean) / scale, sent as fixed point"
     features = tomlkit.aot()
     for feature in card.inputs:
-        features.append(tomlkit.item({"name": feature.name, "mean": feature.mean, "scale": feature.scale}))
+        described = {"name": feature.name, "mean": feature.mean, "scale": feature.scale}
+        calibrated = {"low": feature.low, "high": feature.high}
+        features.append(tomlkit.item(described | {name: end for name, end in calibrated.items() if end is not None}))
     table["features"] = features
     document["input"] = table
     path.write_text(tomlkit.dumps(document))
@@ -121,12 +161,18 @@ def read_card(path: Path) -> Card:
             licence=found["licence"],
             data_source=found["data"]["source"],
             data_licence=found["data"]["licence"],
-            inputs=tuple(InputFeature(f["name"], f["mean"], f["scale"]) for f in found["input"]["features"]),
+            inputs=tuple(
+                InputFeature(f["name"], f["mean"], f["scale"], f.get("low"), f.get("high"))
+                for f in found["input"]["features"]
+            ),
             output_meaning=found["output"]["meaning"],
             labels=_labels(found["output"]["labels"]),
             input_range=found["input"]["range"],
             error_bound=found["output"]["error_bound"],
             measured=Measured(**found["measured"]),
+            error_bound_derived=found["output"].get("error_bound_derived", True),
+            off_circuit=found["output"].get("off_circuit", {}).get("function", ""),
+            formula=found["output"].get("off_circuit", {}).get("formula", ""),
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ModelError(f"The model card {path} cannot be read: {error!r}.") from error

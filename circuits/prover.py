@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from circuits.admission import check_inputs, unknown_model, well_formed
+from circuits.admission import check_calibrated, check_inputs, unknown_model, well_formed
 from circuits.catalogue import ModelArtifacts
 from circuits.errors import JobFailedError, ModelError
 from circuits.jobs import FailureKind, Job, Reply, Task
@@ -127,6 +127,7 @@ class LocalProver:
     def _admit(self, model_id: ModelId, inputs: tuple[int, ...]) -> ModelArtifacts:
         model = self._find(model_id)
         check_inputs(model.info, inputs, model.input_names)
+        check_calibrated(model.card, inputs, model.input_scale)
         return model
 
     async def _run(self, pool: WorkerPool, job: Job, seconds: float) -> Reply:

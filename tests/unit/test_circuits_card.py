@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from circuits.admission import check_calibrated
 from circuits.card import Card, InputFeature, Measured, heldout_rows, read_card, write_card
 from circuits.errors import ModelError
+from oracle.errors import InferenceError
 from oracle.protocol.errors import EncodeError
+from oracle.protocol.types import Status
 
 CARD = Card(
     name="tiny",
@@ -95,3 +98,52 @@ def test_read_card__labels_that_decide_nothing__refused(tmp_path: Path, labels: 
     path.write_text(path.read_text().replace('["no", "yes"]', labels))
     with pytest.raises(ModelError, match=r"card\.toml"):
         read_card(path)
+
+
+CALIBRATED = replace(CARD, inputs=(InputFeature("width", 10.0, 2.0, -1.0, 1.5), InputFeature("height", -1.5, 0.25)))
+
+
+def test_card__range_and_off_circuit_function__written_and_read(tmp_path: Path) -> None:
+    card = replace(CALIBRATED, off_circuit="sigmoid", formula="y = 1 / (1 + exp(-x))", error_bound_derived=False)
+    write_card(card, tmp_path / "card.toml")
+    assert read_card(tmp_path / "card.toml") == card
+
+
+def test_card__written_before_ranges_were_kept__reads_as_without(tmp_path: Path) -> None:
+    write_card(CARD, tmp_path / "card.toml")
+    text = (
+        (tmp_path / "card.toml")
+        .read_text()
+        .replace("error_bound_derived = true\n", "")
+        .replace("labelled = true\n", "")
+    )
+    assert "derived" not in text
+    assert "labelled" not in text
+    (tmp_path / "card.toml").write_text(text)
+    assert read_card(tmp_path / "card.toml") == CARD
+
+
+@pytest.mark.parametrize("width", [7.99, 13.01, 20.0])
+def test_quantise_raw__outside_the_calibrated_range__refused_with_the_range_in_raw_units(width: float) -> None:
+    with pytest.raises(EncodeError, match=r"width is .*outside the calibrated range from 8 to 13"):
+        CALIBRATED.quantise_raw({"width": width, "height": -1.5}, 12)
+
+
+def test_quantise_raw__at_the_ends_of_the_calibrated_range__accepted_though_rounding_moves_it() -> None:
+    low, high = (
+        CALIBRATED.quantise_raw({"width": 8.0, "height": -1.5}, 12)[0],
+        CALIBRATED.quantise_raw({"width": 13.0, "height": -1.5}, 12)[0],
+    )
+    assert (low, high) == (-4096, 6144)
+    third = replace(CARD, inputs=(InputFeature("width", 0.0, 1.0, -1 / 3, 1 / 3), CARD.inputs[1]))
+    assert third.quantise_raw({"width": 1 / 3, "height": -1.5}, 1) == (
+        1,
+        0,
+    )  # 0.5 is beyond 1/3, but the nearest there is
+
+
+def test_check_calibrated__an_input_outside__a_refusal_that_a_node_may_sign() -> None:
+    check_calibrated(CALIBRATED, (6144, 0), 12)
+    with pytest.raises(InferenceError, match="calibrated") as refusal:
+        check_calibrated(CALIBRATED, (6150, 0), 12)
+    assert refusal.value.status is Status.OUT_OF_RANGE
