@@ -48,7 +48,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One proof that was made and verified."""
+    """One proof that was made and verified. Seconds are the processor's, on one thread."""
 
     setup_seconds: float
     prove_seconds: float
@@ -72,12 +72,12 @@ class Trials:
         parts["child"] = (PACKAGES / "circuits" / "ezkl_child.py").read_bytes()
         self.folder = (root or cache_root()) / KIND / content_key(parts)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.ran = 0
-        """Trials that were run now and not found."""
+        self.ran, self.found = 0, 0
+        """Trials that were run now, and those that were found from before."""
 
-    def probe(self, circuit: CircuitSettings, seconds: float) -> Probe:
-        """Size and outputs, with about `seconds` for the rows. Raises TrialFailedError."""
-        found = self._remembered("probe", circuit, lambda: self._run_probe(circuit, seconds))
+    def probe(self, circuit: CircuitSettings, count: int, seconds: float) -> Probe:
+        """Size, and outputs of the first `count` rows or of as many as about `seconds` allow. Raises TrialFailedError."""
+        found = self._remembered(f"probe-{count}", circuit, lambda: self._run_probe(circuit, count, seconds))
         if found.get("failure"):
             raise TrialFailedError(f"The circuit does not hold every row within the range: {_tail(found['failure'])}")
         return _parse_probe(found)
@@ -89,14 +89,14 @@ class Trials:
             raise TrialFailedError("The proof of this circuit does not verify.")
         return Measurement(**{name: _number(found[name]) for name in Measurement.__dataclass_fields__})  # type: ignore[arg-type]  # counts are whole
 
-    def _run_probe(self, circuit: CircuitSettings, seconds: float) -> Json:
+    def _run_probe(self, circuit: CircuitSettings, count: int, seconds: float) -> Json:
         with self._directory() as directory:
             return run_step(
                 "probe",
                 Path(directory),
                 seconds + PROBE_SECONDS,
                 run_args=circuit.run_args(),
-                rows=self._rows.tolist(),
+                rows=self._rows[:count].tolist(),
                 seconds=seconds,
             )
 
@@ -121,7 +121,9 @@ class Trials:
         told = json.dumps(asdict(circuit), sort_keys=True)
         path = self.folder / f"{kind}-{hashlib.sha256(told.encode()).hexdigest()[:24]}.json"
         known = _read(path)
-        if known is None:
+        if known is not None:
+            self.found += 1
+        else:
             self.ran += 1
             try:
                 result = run()

@@ -87,7 +87,9 @@ def read_inputs(model: ModelArtifacts, path: Path) -> tuple[int, ...]:
         raise ConfigError(f"The model {model.name} takes {model.input_count} inputs; {path} has {len(content)}.")
     for place, value in enumerate(content):
         _check_number(path, f"number {place}", value)
-    return quantise(content, model.input_scale, bound=model.input_bound, names=model.input_names)
+    inputs = quantise(content, model.input_scale, bound=model.input_bound, names=model.input_names)
+    model.card.check_calibrated(inputs, model.input_scale)
+    return inputs
 
 
 def _check_number(path: Path, which: str, value: object) -> None:
