@@ -210,6 +210,8 @@ class Lanes:
         state = self._lanes[errand.lane]
         state.running -= 1
         state.running_tries -= errand.is_try
+        if failed is False:
+            self._release(state)
         if errand.state is _State.GONE:
             state.members -= 1
             del self._leaving[errand.effect]
@@ -217,8 +219,6 @@ class Lanes:
             errand.failures = errand.failures + 1 if failed else 0
             errand.state, errand.rests_until = _State.RESTING, rest_until
             heapq.heappush(state.resting, (rest_until, next(self._order), errand))
-        if failed is False:
-            self._release(state)
 
     def _wake(self, state: _LaneState, entry: tuple[float, int, Errand]) -> None:
         until, _, errand = entry
