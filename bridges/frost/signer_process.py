@@ -306,7 +306,7 @@ async def serving(config: SignerConfig, limits: ServerLimits | None = None) -> A
     """The signer of a configuration on its socket, until the block ends."""
     share = open_share(config)
     try:
-        ledger = Ledger(config.ledger, share.public.group_public_key.to_bytes())
+        ledger = Ledger(config.ledger, share.public.group_public_key.to_bytes(), config.remembered)
     except BaseException:
         share.signing_share.wipe()
         raise

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, fiel
 
 from bridges.frost.errors import FrostError
 from bridges.frost.sealing import PassphraseSource
-from bridges.frost.signer_ledger import Entry
+from bridges.frost.signer_ledger import REMEMBERED, Entry
 from oracle.errors import ConfigError
 from oracle.protocol.errors import DecodeError, EncodeError, ProtocolError
 from oracle.protocol.hashing import batch_signing_hash
@@ -56,6 +56,8 @@ class SignerConfig(BaseModel):
     """The node's user, if it is another than the signer's: then that user alone is served, the directory may be entered by others
     (mode 0711), and the kernel's word about who connects is what protects."""
     ledger: Path
+    remembered: Annotated[int, Strict(), Field(ge=10_000, le=1_000_000_000)] = REMEMBERED
+    """Entries of the ledger for each kind, origin and destination: those with the highest sequences. Far more than a batch."""
     kinds: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names of message kinds in lower case, such as "message" or "inference_result"."""
     origins: Annotated[tuple[str, ...], Field(min_length=1, max_length=256)]

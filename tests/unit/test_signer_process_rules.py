@@ -466,7 +466,7 @@ def test_ledger__another_version__is_refused(tmp_path: Path) -> None:
     path = tmp_path / "l.sqlite"
     Ledger(path, KEY).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("UPDATE meta SET value = '2' WHERE name = 'schema'")
+        db.execute("UPDATE meta SET value = '3' WHERE name = 'schema'")
         db.commit()
     with pytest.raises(LedgerError, match="another version"):
         Ledger(path, KEY)
