@@ -57,10 +57,11 @@ class AskReceipt:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A delivered result, as its inbox account holds it."""
+    """A delivered result, as its inbox account holds it. `payer` delivered it and gets the account's rent back."""
 
     digest: Digest
     delivered_at: UnixSeconds
+    payer: Pubkey
     message: Message
     result: InferenceResult
 
@@ -228,7 +229,7 @@ class SolanaRequester:
             raise Transient(
                 "The Solana RPC endpoint shows an inbox account at another address than its digest's. Use another endpoint."
             )
-        return Answer(inbox.digest, inbox.delivered_at, inbox.message, result)
+        return Answer(inbox.digest, inbox.delivered_at, inbox.payer, inbox.message, result)
 
     def _decoded(self, decode: Callable[[], T]) -> T:
         try:
