@@ -24,3 +24,8 @@ def configure_logs(*, json_lines: bool, level: int = logging.INFO, stream: TextI
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
     )
+
+
+def quiet_logs() -> None:
+    """For a command that speaks to a person: errors alone, as readable lines."""
+    configure_logs(json_lines=False, level=logging.ERROR)
