@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from oracle.app import committee_commands, journal_commands, keystore_commands
+from oracle.app import committee_commands, journal_commands, keystore_commands, soak_commands, srs_commands
 from oracle.app.logs import configure_logs
 from oracle.errors import ConfigError, SibylError
 from oracle.protocol.errors import ProtocolError
@@ -194,9 +194,13 @@ def model_sample(
     console.print_json(json.dumps(rows[row].raw))
 
 
+srs_app = typer.Typer(help="Reference strings that proofs rest on.", no_args_is_help=True)
+app.add_typer(srs_app, name="srs")
+srs_commands.add_commands(srs_app, console)
 committee_commands.add_commands(committee_app, console)
 keystore_commands.add_commands(committee_app, console)
 journal_commands.add_commands(journal_app, console)
+soak_commands.add_commands(app, console)
 
 
 @app.command()
