@@ -1,7 +1,7 @@
 """Networks as plain ONNX with a proof of their range and rounding: each tensor carries what holds of it for every input. For builds only.
 
 Parameters are put on the circuit's fixed-point grid. Activations are made of |x|, which costs a circuit 10 to 16 rows where Relu costs 16 to 22:
-relu(x) = (x + |x|) / 2 and clip(x) = (|x + 1| - |x - 1|) / 2, whose halves go into the weights that come next. Products are rounded only when they
+relu(x) = (x + |x|) / 2 and clip(x) = (|x + 1| - |x - 1|) / 2, whose halves go into the weights before or after. Products are rounded only when they
 have more bits than `rebase_multiplier` allows, as ezkl does; a network without such a product is exact in the circuit.
 
 Guarantees, for every input within range: no tensor of the circuit is larger than its `size`, and float32 (onnxruntime) and circuit differ by no more
@@ -130,13 +130,12 @@ class Net:
         found = self.add(x, self._absolute(x))
         return Tensor(found.name, found.scale, 2 * x.size, 2 * x.error + self._rounding(1, 2 * x.size))
 
-    def twice_clip(self, x: Tensor) -> Tensor:
-        """2 · min(max(x, -1), 1)."""
-        one = np.ones(x.shape)
-        found = self.add(self._absolute(self.shift(x, one)), self._absolute(self.shift(x, -one)), minus=True)
-        size = np.minimum(2 * x.size, 2.0)
-        error = np.minimum(2 * x.error, 4.0) + self._rounding(3, 2 * (x.size + 2))
-        return Tensor(found.name, found.scale, size + error, error)
+    def clip(self, x: Tensor, half: float) -> Tensor:
+        """2 · min(max(x, -half), half)."""
+        edge = np.full(x.shape, half)
+        found = self.add(self._absolute(self.shift(x, edge)), self._absolute(self.shift(x, -edge)), minus=True)
+        error = np.minimum(2 * x.error, 4 * half) + self._rounding(3, 2 * (x.size + 2 * half))
+        return Tensor(found.name, found.scale, np.minimum(2 * x.size, 2 * half), error)
 
     def _absolute(self, x: Tensor) -> Tensor:
         return self._seen(Tensor(self._emit("Abs", x.name), x.scale, x.size, x.error))
