@@ -40,4 +40,4 @@ def check_request(model: ModelInfo, request: Message, asked: InferenceRequest) -
 
 def _serves(chain_type: ChainType, policy: Policy) -> bool:
     """Whether chains of this type can check what the policy asks (PROTOCOL.md §4)."""
-    return policy is Policy.ATTESTED or (policy is not Policy.RECOMPUTED and chain_type is ChainType.EIP155)
+    return policy is not Policy.BOTH or chain_type is ChainType.EIP155

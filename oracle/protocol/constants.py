@@ -48,7 +48,8 @@ POLICY_PROVEN: Final = 2
 POLICY_BOTH: Final = 3
 """The chain checks the signature and the ezkl proof."""
 POLICY_RECOMPUTED: Final = 4
-"""Reserved: each signer recomputed the output, the proof comes on demand. Refused by this version."""
+"""Each signer recomputed the output itself; the chain checks the committee's signature. A proof is made when
+somebody asks for it."""
 
 # status
 STATUS_ANSWERED: Final = 0

@@ -72,7 +72,7 @@ def submission(
     return Submission(result, contracts.key.attest(result), request, proof)
 
 
-@pytest.mark.parametrize("policy", [Policy.ATTESTED, Policy.PROVEN, Policy.BOTH])
+@pytest.mark.parametrize("policy", list(Policy))
 @pytest.mark.parametrize("through_consumer", [False, True])
 async def test_request__answered__reaches_hub_and_consumer(
     contracts: Deployed, policy: Policy, through_consumer: bool
@@ -110,7 +110,7 @@ async def test_request__answered__reaches_hub_and_consumer(
     assert await requester.state(receipt.request_id) == "answered"
 
 
-@pytest.mark.parametrize("policy", [Policy.ATTESTED, Policy.PROVEN, Policy.BOTH])
+@pytest.mark.parametrize("policy", list(Policy))
 async def test_request__refused__gives_the_fee_back(contracts: Deployed, policy: Policy) -> None:
     receipt = await asked(contracts, policy)
     sent = submission(contracts, receipt.body, REFUSAL)
@@ -266,7 +266,6 @@ TO_ITSELF = Remote(Policy.ATTESTED, Endpoint(Chain.evm(31337), samples.HUB), sam
         ({"inputs": (1, 2, -1_000_001)}, "InputOutOfRange", "Input number 2 is -1000001"),
         ({"fee": PRICE - 1}, "FeeTooLow", "below the model's price"),
         ({"deadline": 1}, "DeadlinePassed", "not in the future"),
-        ({"policy": Policy.RECOMPUTED}, "UnsupportedPolicy", "not served"),
         ({"policy": Policy.PROVEN, "remotes": (TO_SOLANA,)}, None, "."),
         ({"remotes": (TO_SOLANA, TO_SOLANA)}, "DuplicateChain", "same chain"),
         ({"remotes": (TO_ITSELF,)}, "DuplicateChain", "same chain"),

@@ -177,7 +177,6 @@ async def _until_refundable(net: SolanaNet, sequence: Sequence) -> None:
         ({"fee": 999}, "FeeTooLow"),
         ({"policy": Policy.BOTH}, "UnsupportedPolicy"),
         ({"policy": Policy.PROVEN, "remotes": ()}, "UnsupportedPolicy"),
-        ({"policy": Policy.RECOMPUTED}, "UnsupportedPolicy"),
         ({"fee": 1 << 64}, "InvalidRequest"),
         ({"inputs": (1,) * 200}, "TransactionTooLarge"),
     ],

@@ -66,28 +66,29 @@ async def test_infer__input_at_the_bound__is_answered() -> None:
     assert outcome.status is Status.ANSWERED
 
 
-@pytest.mark.parametrize("policy", [Policy.PROVEN, Policy.BOTH, Policy.RECOMPUTED])
-async def test_infer__policy_that_solana_cannot_check__is_refused(policy: Policy) -> None:
-    request = on_solana(evm_request(), policy)
+async def test_infer__both_on_solana__is_refused() -> None:
+    request = on_solana(evm_request(), Policy.BOTH)
     assert await infer(UntouchedProver(), request) == Outcome(Status.UNSUPPORTED_POLICY)
 
 
-@pytest.mark.parametrize("policy", [Policy.BOTH, Policy.RECOMPUTED])
-async def test_infer__policy_that_a_remote_cannot_check__is_refused_everywhere(policy: Policy) -> None:
-    remote = Remote(policy, SOLANA, SOLANA.gateway, SOLANA_CONSUMER)
+async def test_infer__both_at_a_solana_remote__is_refused_everywhere() -> None:
+    remote = Remote(Policy.BOTH, SOLANA, SOLANA.gateway, SOLANA_CONSUMER)
     request = evm_request(policy=Policy.ATTESTED, remotes=(remote,))
     assert await infer(UntouchedProver(), request) == Outcome(Status.UNSUPPORTED_POLICY)
 
 
-async def test_infer__recomputed__is_refused_on_every_chain() -> None:
-    for request in (
-        evm_request(policy=Policy.RECOMPUTED),
-        evm_request(remotes=(Remote(Policy.RECOMPUTED, OTHER_EVM, HUB, CONSUMER),)),
-    ):
-        assert await infer(UntouchedProver(), request) == Outcome(Status.UNSUPPORTED_POLICY)
+@pytest.mark.parametrize("policy", [Policy.ATTESTED, Policy.PROVEN, Policy.RECOMPUTED])
+async def test_infer__policies_of_solana__are_served(policy: Policy) -> None:
+    outcome = await infer(InMemoryProver([MODEL_INFO]), on_solana(evm_request(), policy))
+    assert outcome.status is Status.ANSWERED
 
 
-@pytest.mark.parametrize("policy", [Policy.ATTESTED, Policy.PROVEN, Policy.BOTH])
+async def test_infer__recomputed_at_a_remote__is_served() -> None:
+    request = evm_request(remotes=(Remote(Policy.RECOMPUTED, OTHER_EVM, HUB, CONSUMER),))
+    assert (await infer(InMemoryProver([MODEL_INFO]), request)).status is Status.ANSWERED
+
+
+@pytest.mark.parametrize("policy", [Policy.ATTESTED, Policy.PROVEN, Policy.BOTH, Policy.RECOMPUTED])
 async def test_infer__policies_of_evm__are_served(policy: Policy) -> None:
     outcome = await infer(InMemoryProver([MODEL_INFO]), evm_request(policy=policy, remotes=()))
     assert outcome.status is Status.ANSWERED

@@ -246,6 +246,42 @@ def test_due__destination_that_this_node_cannot_reach__is_left_out() -> None:
     assert pipeline.due(cut_off, at(10**6)) == []
 
 
+def test_due__recomputed__is_signed_after_each_members_own_inference_and_without_a_proof() -> None:
+    request = evm_request(policy=Policy.RECOMPUTED, remotes=())
+    (result,) = result_messages(request, ANSWER)
+    pipeline = reach(Observed(request, at(0)), Inferred(request.digest, ANSWER, at(1)))
+    assert pipeline.authorise([Digest(result.digest)], at(2)) == batch_signing_hash([Digest(result.digest)])
+    everything = {type(effect) for one in COMMITTEE for effect in pipeline.due(member(one), at(100_000))}
+    assert Sign in everything
+    assert Prove not in everything
+
+
+def test_pipeline__recomputed_with_an_attested_remote__waits_for_the_proof() -> None:
+    request = evm_request(
+        policy=Policy.RECOMPUTED, remotes=(Remote(Policy.ATTESTED, SOLANA, SOLANA.gateway, CONSUMER),)
+    )
+    pipeline = reach(Observed(request, at(0)), Inferred(request.digest, ANSWER, at(1)))
+    with pytest.raises(NotAuthorised):
+        pipeline.authorise([Digest(result_messages(request, ANSWER)[0].digest)], at(2))
+
+
+def test_pipeline__recomputed_and_proven_later__keeps_its_time_and_its_signature() -> None:
+    request = evm_request(policy=Policy.RECOMPUTED, remotes=())
+    (result,) = result_messages(request, ANSWER)
+    digest = Digest(result.digest)
+    attestation = GroupAttestation(CommitteeEpoch(1), bytes(65), (digest,))
+    pipeline = reach(
+        Observed(request, at(0)),
+        Inferred(request.digest, ANSWER, at(1)),
+        Attested(request.digest, attestation, at(2)),
+        Confirmed(request.digest, digest, at(3)),
+        Proved(request.digest, bytes(32), 2, at(4)),
+    )
+    work = pipeline.work(Digest(request.digest))
+    assert work is not None
+    assert (work.stage, work.ready_at, work.proof_id) == (Stage.CONFIRMED, 1, bytes(32))
+
+
 def test_pipeline__delivery_reorganised_away__is_owed_again_until_it_is_final() -> None:
     request = evm_request()
     pipeline = reach(*proved(request))

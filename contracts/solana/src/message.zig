@@ -264,8 +264,13 @@ pub fn checkServable(bytes: []const u8, home: *const Place) Error!void {
         if (sameChain(place, home)) return error.DuplicateDestination;
         const policy = remote[constants.REMOTE_POLICY_OFFSET];
         const both = policy == constants.POLICY_BOTH and chainType(place) == constants.CHAIN_TYPE_EIP155;
-        if (policy != constants.POLICY_ATTESTED and !both) return error.UnsupportedPolicy;
+        if (!isSignedPolicy(policy) and !both) return error.UnsupportedPolicy;
     }
+}
+
+/// Whether the committee's signature alone carries an answer under this policy (PROTOCOL.md §4).
+pub fn isSignedPolicy(policy: u8) bool {
+    return policy == constants.POLICY_ATTESTED or policy == constants.POLICY_RECOMPUTED;
 }
 
 fn remoteAt(bytes: []const u8, index: usize) *const [constants.REMOTE_SIZE]u8 {

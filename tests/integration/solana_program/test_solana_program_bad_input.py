@@ -1,7 +1,5 @@
 """Requests that the chain refuses at once; accounts prefunded, duplicated or unflagged; data cut and lengthened anywhere."""
 
-from dataclasses import replace
-
 import pytest
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
@@ -29,7 +27,6 @@ from tests.support.solana_program import Bench, bent
 
 
 def test_solana_program_attack__bad_requests__refused(bench: Bench) -> None:
-    evm = Remote(Policy.ATTESTED, sp.EVM, sp.EVM_HUB, sp.EVM_USER)
     own = Remote(
         Policy.ATTESTED,
         Endpoint(Chain.solana(sp.GENESIS), Account(bytes([5] * 32))),
@@ -46,7 +43,6 @@ def test_solana_program_attack__bad_requests__refused(bench: Bench) -> None:
         (bench.asked(policy=Policy.BOTH), "UnsupportedPolicy"),
         (bench.asked(policy=Policy.PROVEN), "UnsupportedPolicy"),
         (bench.asked(remotes=(own,)), "DuplicateDestination"),
-        (bench.asked(remotes=(replace(evm, policy=Policy.RECOMPUTED),)), "UnsupportedPolicy"),
         (bench.asked(remotes=(Remote(Policy.BOTH, far, Account(bytes(32)), Account(bytes(32))),)), "UnsupportedPolicy"),
     )
     for asked, error in cases:

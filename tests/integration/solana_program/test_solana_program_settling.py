@@ -39,7 +39,7 @@ def test_solana_program_attack__result_for_another_hub_or_from_another_sender__r
     assert bench.refused(bench.delivery(other_sender)) == "WrongSender"
 
 
-@pytest.mark.parametrize("policy", [Policy.PROVEN, Policy.BOTH, Policy.RECOMPUTED])
+@pytest.mark.parametrize("policy", [Policy.PROVEN, Policy.BOTH])
 def test_solana_program_attack__answer_under_a_policy_that_solana_cannot_check__refused(
     bench: Bench, policy: Policy
 ) -> None:
@@ -49,6 +49,15 @@ def test_solana_program_attack__answer_under_a_policy_that_solana_cannot_check__
     assert bench.refused(bench.delivery(bad)) == "UnsupportedPolicy"
     refusal = replace(InferenceResult.from_bytes(bench.foreign_result(outcome=sp.refusal()).payload), policy=policy)
     bench.accepted(bench.delivery(replace(good, payload=refusal.to_bytes())))
+
+
+def test_solana_program_attack__answer_under_another_policy_than_was_asked__refused(bench: Bench) -> None:
+    """What was asked to be proven to every signer is not answered by recomputation alone, even under a signature."""
+    for asked, answered in ((Policy.ATTESTED, Policy.RECOMPUTED), (Policy.RECOMPUTED, Policy.ATTESTED)):
+        good = result_messages(bench.post_request(bench.asked(policy=asked)), sp.answered())[0]
+        bad = replace(good, payload=replace(InferenceResult.from_bytes(good.payload), policy=answered).to_bytes())
+        assert bench.refused(bench.delivery(bad)) == "UnsupportedPolicy"
+        bench.accepted(bench.delivery(good))
 
 
 # ---- settling a request: the wrong accounts ----

@@ -47,7 +47,8 @@ library ProtocolConstants {
     uint8 internal constant POLICY_PROVEN = 2;
     /// @dev The chain checks the signature and the ezkl proof.
     uint8 internal constant POLICY_BOTH = 3;
-    /// @dev Reserved: each signer recomputed the output, the proof comes on demand. Refused by this version.
+    /// @dev Each signer recomputed the output itself; the chain checks the committee's signature. A proof is
+    /// made when somebody asks for it.
     uint8 internal constant POLICY_RECOMPUTED = 4;
 
     // status

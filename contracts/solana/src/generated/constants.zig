@@ -42,7 +42,8 @@ pub const POLICY_ATTESTED: u8 = 1;
 pub const POLICY_PROVEN: u8 = 2;
 /// The chain checks the signature and the ezkl proof.
 pub const POLICY_BOTH: u8 = 3;
-/// Reserved: each signer recomputed the output, the proof comes on demand. Refused by this version.
+/// Each signer recomputed the output itself; the chain checks the committee's signature. A proof is made when
+/// somebody asks for it.
 pub const POLICY_RECOMPUTED: u8 = 4;
 
 // status

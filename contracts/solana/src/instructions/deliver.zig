@@ -108,7 +108,7 @@ fn checkKind(invocation: *const Invocation, accounts: *const Accounts, body: mes
             if (!runtime.equal(body.sender(), body.originGateway())) return error.WrongSender;
             const result = try message.parseResult(body);
             // A refusal gives nothing but the fee back, so it is taken under every policy.
-            if (result.status() == constants.STATUS_ANSWERED and result.policy() != constants.POLICY_ATTESTED) return error.UnsupportedPolicy;
+            if (result.status() == constants.STATUS_ANSWERED and !message.isSignedPolicy(result.policy())) return error.UnsupportedPolicy;
         },
         constants.KIND_NON_DELIVERY => {
             if (!accounts.from_home) return error.ForeignNotice;
@@ -179,6 +179,9 @@ fn settle(invocation: *const Invocation, accounts: *const Accounts, body: messag
     const outbox = try account.openOutbox(invocation, outbox_account);
     if (outbox.sequence != body.sequence() or !runtime.equal(&outbox.digest, result.requestId())) return error.WrongRequest;
     if (outbox.state != constants.OUTBOX_PENDING) return error.NotPending;
+    // What was asked to be proven is not answered by less.
+    const asked = account.bodyOf(account.Outbox, outbox_account);
+    if (result.policy() != asked[constants.BODY_SIZE + constants.REQUEST_POLICY_OFFSET]) return error.UnsupportedPolicy;
     if (!runtime.equal(&treasury.key, &accounts.config.treasury)) return error.WrongTreasury;
     if (!runtime.equal(&requester.key, &outbox.sender) or !runtime.equal(&requester.key, result.requester())) return error.WrongRequester;
     if (!runtime.equal(&requester.key, result.consumer())) return error.WrongRequester;

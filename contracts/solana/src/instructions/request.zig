@@ -88,7 +88,7 @@ fn check(arguments: *const Arguments, model: *const account.Model, home: *const 
     try message.checkInputs(arguments.inputs, model.input_bound);
     if (arguments.fee < model.price) return error.FeeTooLow;
     if (arguments.deadline == 0 or arguments.deadline < try runtime.now()) return error.DeadlinePassed;
-    if (arguments.policy != constants.POLICY_ATTESTED) return error.UnsupportedPolicy;
+    if (!message.isSignedPolicy(arguments.policy)) return error.UnsupportedPolicy;
     try message.checkRemotes(arguments.remotes);
     try message.checkServable(arguments.remotes, home);
 }
