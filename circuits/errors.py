@@ -19,6 +19,14 @@ class CorruptEntryError(CacheError):
     """A cache entry does not match its manifest."""
 
 
+class SrsError(ModelError):
+    """A reference string is not what it is taken for, or may not be used where it is asked for."""
+
+
+class StoreError(ConfigError):
+    """A store of artefacts does not hold, or will not take, what is asked of it."""
+
+
 class PoolError(ProofError):
     """The worker pool did not run a job to its end."""
 

@@ -31,6 +31,7 @@ from oracle.app.branches import SolanaSizes, branch_depths
 from oracle.app.certificates import kept_certificates
 from oracle.app.chains import ChainPorts, evm_ports, solana_ports
 from oracle.app.committee import FrostCommittee, signed_bodies
+from oracle.app.devnet_mark import require_real_devnet
 from oracle.app.epoch_views import epoch_views
 from oracle.app.keyring import EpochWatch, group_keys, opened_keys, taken_by
 from oracle.app.rotation import DIRECTORY, Approvals
@@ -179,6 +180,7 @@ async def _start_status(node: Node, listen: ListenConfig, stack: AsyncExitStack)
 @asynccontextmanager
 async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
     """A node with all that it needs, listening but not yet running. Raises ConfigError and its like; nothing is left open."""
+    require_real_devnet(config)
     async with AsyncExitStack() as stack:
         identity = TransportIdentity.load(config.identity)
         clients = _clients(config, identity)
