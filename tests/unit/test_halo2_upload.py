@@ -14,6 +14,7 @@ from circuits.halo2 import Key, KeyFormatError, RejectedProof, accepts
 from circuits.halo2.packed import PACKED_LENGTH, unpack
 from circuits.halo2.prepared import hint, key_in, prepare
 from circuits.halo2.upload import KEY_FILE, UPLOAD_LENGTH, key_content, key_of, upload, upload_for
+from oracle.protocol.constants import VERIFIER_PROOF_SIZE
 from oracle.protocol.encoding import from_field
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors" / "halo2.json").read_text())[
@@ -37,7 +38,7 @@ def test_upload__stored_proof__packed_then_hint_of_the_vectors(vector: dict[str,
     key, proof, instances = parts(vector["model"])
     data = upload(key, proof, instances)
     assert data.hex() == vector["packed"] + vector["hint"]
-    assert len(data) == UPLOAD_LENGTH == 1472
+    assert len(data) == UPLOAD_LENGTH == VERIFIER_PROOF_SIZE == 1472
     assert accepts(key, unpack(data[:PACKED_LENGTH]), instances)
 
 
