@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import secrets
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -92,12 +93,17 @@ def devnet_up(
     guard: Annotated[
         bool, typer.Option(help="Register ether with a guard: more than 100 ether need a risk score of the oracle.")
     ] = False,
+    chaos: Annotated[
+        bool, typer.Option("--chaos", help="Faults all the time: dead nodes, broken wires, reorgs, lying endpoints.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="Of the faults; a random one unless given. It is printed.")] = None,
 ) -> None:
     """Start the devnet and keep it running until Ctrl-C, which ends all of it."""
     from oracle.app.devnet.up import run_devnet
 
     _quiet_logs()
-    _run(run_devnet(console, nodes, (evm_port, solana_port), directory, guarded=guard))
+    faults = None if not chaos else secrets.randbelow(1 << 32) if seed is None else seed
+    _run(run_devnet(console, nodes, (evm_port, solana_port), directory, guarded=guard, chaos=faults))
 
 
 @node_app.command("run")
@@ -236,7 +242,8 @@ def request(
     policy: Annotated[
         str,
         typer.Option(
-            help="What that chain checks: attested (signature), proven (proof; asked and answered on one chain) or both."
+            help="What that chain checks: attested (signature), proven (proof; asked and answered on one chain), both, or "
+            "recomputed (signature of members who ran the model and saw no proof)."
         ),
     ] = "attested",
     deadline: Annotated[int, typer.Option(min=10, help="Seconds until an unanswered request can be refunded.")] = 600,

@@ -2,11 +2,13 @@
 
 import asyncio
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from oracle.app.chaos.weather import Weather
 from oracle.app.devnet.file import DevnetFile, default_path
 from oracle.app.devnet.network import Devnet, DevnetOptions, running_devnet
 from oracle.app.setup import run_setup
@@ -16,9 +18,18 @@ WATCH_SECONDS = 1.0
 
 
 async def run_devnet(
-    console: Console, nodes: int, ports: tuple[int, int], directory: Path | None, *, guarded: bool = False
+    console: Console,
+    nodes: int,
+    ports: tuple[int, int],
+    directory: Path | None,
+    *,
+    guarded: bool = False,
+    chaos: int | None = None,
 ) -> None:
-    """Set up, start, tell where everything is, and wait. Raises ChainError when one of its processes ends by itself."""
+    """Set up, start, tell where everything is, and wait. `chaos`: seed of the faults that it suffers meanwhile; none for a quiet devnet.
+
+    Raises ChainError when one of its processes ends by itself.
+    """
     toolchain = run_setup(console)
     options = DevnetOptions(nodes=nodes, evm_port=ports[0], solana_port=ports[1], guarded=guarded)
 
@@ -27,7 +38,9 @@ async def run_devnet(
 
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     path = default_path()
-    async with running_devnet(toolchain, options, tell, directory) as devnet:
+    weather = None if chaos is None else Weather(chaos, tell)
+    before = None if weather is None else weather.tangling
+    async with running_devnet(toolchain, options, tell, directory, before_nodes=before) as devnet:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         told = devnet.file()
@@ -37,14 +50,20 @@ async def run_devnet(
             console.print(
                 f"\nThis is also in {path}. Ask with [bold]sibyl request[/]; end with Ctrl-C.", highlight=False
             )
-            await _until_stopped(devnet, stop)
+            if chaos is not None:
+                tell(f"chaos by seed {chaos}: faults all the time")
+            async with nullcontext() if weather is None else weather.blowing(devnet):
+                await _until_stopped(devnet, stop, nodes_too=weather is None)
         finally:
             path.unlink(missing_ok=True)
             tell("ending every process")
 
 
-async def _until_stopped(devnet: Devnet, stop: asyncio.Event) -> None:
-    children = [devnet.evm.child, devnet.solana.child, *(node.child for node in devnet.nodes if node.child)]
+async def _until_stopped(devnet: Devnet, stop: asyncio.Event, *, nodes_too: bool) -> None:
+    """`nodes_too`: nodes may not end either; under chaos the storm itself looks after them."""
+    children = [devnet.evm.child, devnet.solana.child]
+    if nodes_too:
+        children += [node.child for node in devnet.nodes if node.child]
     while not stop.is_set():
         for child in children:
             if child.exit_code is not None:
