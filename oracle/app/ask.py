@@ -13,7 +13,7 @@ from oracle.protocol.encoding import quantise
 from oracle.protocol.types import Policy
 
 ANSWER_SECONDS = 120.0
-_POLICIES = {"attested": Policy.ATTESTED, "proven": Policy.PROVEN, "both": Policy.BOTH}
+_POLICIES = {policy.name.lower(): policy for policy in Policy}
 Route = tuple[str | None, str, str]
 """Chain that asks (None: the usual one for the policy), chain that uses the answer, policy there."""
 
@@ -53,7 +53,9 @@ def make_question(model: ModelArtifacts, input_file: Path, route: Route) -> Ques
     inputs = read_inputs(model, input_file)
     if origin == to:
         return Question(inputs, origin, policy)
-    return Question(inputs, origin, Policy.ATTESTED, policy)
+    # A request of which one destination wants a proof waits for it at all of them.
+    home = Policy.RECOMPUTED if policy is Policy.RECOMPUTED else Policy.ATTESTED
+    return Question(inputs, origin, home, policy)
 
 
 def _check_route(origin: str, to: str, policy: Policy) -> None:

@@ -291,8 +291,7 @@ def test_request__unknown_model__names_those_there_are(sibyl: Run, tmp_path: Pat
         (("--from", "bitcoin"), "--from is evm or solana, not “bitcoin”."),
         (("--from", "", "--policy", "proven"), "--from is evm or solana, not “”."),
         (("--to", ""), "--to is evm or solana, not “”."),
-        (("--policy", "trusted"), "--policy is attested, proven, both; not “trusted”."),
-        (("--policy", "recomputed"), "not “recomputed”."),
+        (("--policy", "trusted"), "--policy is attested, proven, both, recomputed; not “trusted”."),
         (("--to", "solana", "--policy", "both"), "ask with --policy attested, or with --policy proven."),
         (
             ("--from", "evm", "--to", "solana", "--policy", "proven"),
@@ -315,6 +314,8 @@ def test_request__route_that_cannot_be_asked__says_what_can(ask: Run, options: t
         ("--to", "solana", "--policy", "proven"),
         ("--from", "solana", "--to", "solana", "--policy", "proven"),
         ("--from", "solana", "--to", "solana"),
+        ("--policy", "recomputed"),
+        ("--from", "solana", "--to", "evm", "--policy", "recomputed"),
     ],
 )
 def test_request__route_that_can_be_asked__gets_as_far_as_the_devnet(ask: Run, options: tuple[str, ...]) -> None:
