@@ -95,6 +95,18 @@ class ProvenAnswers:
             model = await self._model(answer.asked.model_id)
             await self._close(VerifierAddresses(model.verifier), answer.label)
 
+    async def checks(self, model_id: ModelId) -> bool:
+        """Whether this chain checks proofs of a model; False too when it does not know the model. Raises Transient, or Rejected when
+        governance named a key account that cannot be used."""
+        account = await self._account(self._program.model(model_id).address)
+        if account is None:
+            return False
+        model = self._decoded_model(account)
+        if not model.provable:
+            return False
+        await self._key(model)
+        return True
+
     async def prune(self) -> int:
         """Close every proof account of this payer for which no request waits any more; how many there were. Raises Transient or Rejected."""
         closed = 0
@@ -123,10 +135,7 @@ class ProvenAnswers:
         account = await self._account(self._program.model(model_id).address)
         if account is None:
             raise Rejected(f"The model {model_id.hex()} is not registered on this chain.", reason="InvalidModel")
-        try:
-            model = ModelAccount.decode(account, self._program.program)
-        except DecodeError as error:
-            raise self._contradiction(error) from error
+        model = self._decoded_model(account)
         if not model.provable:
             raise Rejected(
                 f"This chain has no verifier for the model {model_id.hex()}: governance registers the model with one, after its key was "
@@ -134,6 +143,12 @@ class ProvenAnswers:
                 reason="UnsupportedPolicy",
             )
         return model
+
+    def _decoded_model(self, account: AccountData) -> ModelAccount:
+        try:
+            return ModelAccount.decode(account, self._program.program)
+        except DecodeError as error:
+            raise self._contradiction(error) from error
 
     async def _key(self, model: ModelAccount) -> bytes:
         """The content of the model's sealed key account."""
@@ -170,10 +185,7 @@ class ProvenAnswers:
         """The verifiers of all registered models."""
         matches = [(0, bytes([c.ACCOUNT_MODEL, c.ACCOUNT_LAYOUT_VERSION]))]
         found = await self._client.find(self._program.program, matches, "confirmed")
-        try:
-            models = [ModelAccount.decode(one.account, self._program.program) for one in found]
-        except DecodeError as error:
-            raise self._contradiction(error) from error
+        models = [self._decoded_model(one.account) for one in found]
         return [VerifierAddresses(program) for program in sorted({m.verifier for m in models if m.provable}, key=bytes)]
 
     async def _awaited(self, request_id: Digest) -> bool:

@@ -30,7 +30,7 @@ from oracle.ports import DeliveryState, GroupAttestation, Receipt, Submission
 from oracle.protocol.errors import DecodeError, EncodeError
 from oracle.protocol.hashing import merkle_branch
 from oracle.protocol.message import InferenceRequest, InferenceResult, Message
-from oracle.protocol.types import Account, Digest, Endpoint, Kind, Policy, Status
+from oracle.protocol.types import Account, Digest, Endpoint, Kind, ModelId, Policy, Status
 
 ALREADY_DELIVERED: Final = "AlreadyDelivered"
 MAX_WATCHED: Final = 4096
@@ -88,6 +88,11 @@ class SolanaSubmitter:
             if answer is not None:
                 return await self._fulfil(message, *answer)
             return await self._deliver(message, self._envelope(submission.attestation, message))
+
+    async def checks_proofs(self, model_id: ModelId) -> bool:
+        """Whether the chain checks proofs of a model, and this submitter can bring them. Raises Transient, or Rejected for a key that is missing
+        or not sealed."""
+        return self._proven is not None and await self._proven.checks(model_id)
 
     async def prune(self) -> int:
         """Take back the rent of proofs that no request waits for any more; how many. For a node's start and from time to time.

@@ -31,7 +31,7 @@ from oracle.errors import Transient
 from oracle.node.agreement import AgreedLedger, AgreedReader, AgreedSubmitter, EndpointHealth, Endpoints
 from oracle.ports import ChainReader, ChainSubmitter, TokenLedger
 from oracle.protocol.finality import Depth, FinalizedTag
-from oracle.protocol.types import Account, evm_account
+from oracle.protocol.types import Account, ModelId, evm_account
 
 log = structlog.get_logger("sibyl.chains")
 
@@ -59,6 +59,7 @@ class ChainPorts:
 
     `authority`: the bridge authority of a Solana cluster. `endpoints`: what each was like, by what reads them.
     `tidy`: takes back what deliveries that were cut short left there, and says how much that was.
+    `checks_proofs`: whether the chain checks proofs of a model, where that is not given with the gateway.
     """
 
     reader: ChainReader
@@ -69,6 +70,7 @@ class ChainPorts:
     authority: Account | None = None
     endpoints: tuple[EndpointHealth, ...] = ()
     tidy: Callable[[], Awaitable[int]] | None = None
+    checks_proofs: Callable[[ModelId], Awaitable[bool]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class _One:
     balance: Callable[[], Awaitable[Balance]]
     authority: Account | None = None
     tidy: Callable[[], Awaitable[int]] | None = None
+    checks_proofs: Callable[[ModelId], Awaitable[bool]] | None = None
 
 
 def _bytes(text: str) -> bytes:
@@ -125,6 +128,7 @@ def _agreed(config: ChainConfig, ones: Sequence[_One]) -> ChainPorts:
             first.balance,
             first.authority,
             tidy=first.tidy,
+            checks_proofs=first.checks_proofs,
         )
     needed, chain = config.agreeing, str(first.reader.origin.chain)
     readers = Endpoints.of([(one.name, one.reader) for one in ones], needed, chain)
@@ -139,6 +143,7 @@ def _agreed(config: ChainConfig, ones: Sequence[_One]) -> ChainPorts:
         first.authority,
         readers.health,
         first.tidy,
+        first.checks_proofs,
     )
 
 
@@ -194,6 +199,7 @@ async def solana_ports(config: SolanaConfig, stack: AsyncExitStack) -> ChainPort
             balance,
             authority,
             submitter.prune,
+            submitter.checks_proofs,
         )
 
     return _agreed(config, await _reachable(config, connect))

@@ -7,7 +7,7 @@ import asyncio
 import shutil
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,7 @@ from oracle.errors import ConfigError, SibylError
 from oracle.journal import Journal
 from oracle.ports import Cursor
 from oracle.protocol.errors import ProtocolError
+from oracle.protocol.types import ModelId
 
 LEAST_DISK = 1 << 30
 CHAIN_SECONDS = 15.0
@@ -74,7 +75,7 @@ async def check(config: NodeConfig) -> list[Finding]:
     for evm in config.evm:
         findings += await _chain(f"EVM chain {evm.chain_id}", evm)
     for solana in config.solana:
-        findings += await _chain(f"Solana {solana.genesis_hash[:10]}…", solana)
+        findings += await _chain(f"Solana {solana.genesis_hash[:10]}…", solana, config.models)
     return findings
 
 
@@ -149,7 +150,7 @@ def _port(listen: ListenConfig, section: str) -> str:
         ) from error
 
 
-async def _chain(name: str, config: EvmConfig | SolanaConfig) -> list[Finding]:
+async def _chain(name: str, config: EvmConfig | SolanaConfig, models: Sequence[Path] = ()) -> list[Finding]:
     findings = []
     async with AsyncExitStack() as stack:
         opened: list[ChainPorts] = []
@@ -168,6 +169,8 @@ async def _chain(name: str, config: EvmConfig | SolanaConfig) -> list[Finding]:
         if opened:
             findings.append(await _look(f"{name}: gateway", read))
             findings.append(await _look(f"{name}: account", lambda: _money(opened[0])))
+            if (checks := opened[0].checks_proofs) is not None:
+                findings.append(await _look(f"{name}: proofs", lambda: _proofs(checks, models)))
     return findings
 
 
@@ -183,6 +186,12 @@ async def _money(ports: ChainPorts) -> str:
     if not paid.amount:
         raise ConfigError(f"{paid.account} is empty, so this node can deliver nothing. Send it some {paid.unit}.")
     return f"{paid.account} holds {paid.shown}"
+
+
+async def _proofs(checks: Callable[[ModelId], Awaitable[bool]], models: Sequence[Path]) -> str:
+    """Of which models the chain checks proofs itself. A key account that governance named and nobody finished is to be mended."""
+    names = [model.name for model in map(open_model, models) if await checks(model.model_id)]
+    return f"checked by the chain for {', '.join(names)}" if names else "not checked by the chain for any model here"
 
 
 def show(findings: list[Finding], console: Console) -> bool:

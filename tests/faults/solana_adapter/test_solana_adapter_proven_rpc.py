@@ -13,7 +13,7 @@ from bridges.solana.clock import SYSVAR
 from bridges.solana.layout import AccountData, ProgramAddresses
 from bridges.solana.submitter import SolanaSubmitter
 from bridges.solana.verifier_layout import VerifierAddresses, key_hash
-from oracle.errors import Transient
+from oracle.errors import Rejected, Transient
 from oracle.ports import Submission
 from oracle.protocol import constants as c
 from oracle.protocol.message import InferenceRequest, Message, Outcome, result_messages
@@ -166,6 +166,36 @@ async def test_fulfil__sealed_key__is_fetched_once(rpc: ScriptedRpc, submitter: 
         with pytest.raises(Transient):
             await submitter.submit(SUBMISSION)
     assert sum(params[0] == [str(KEY)] for params in rpc.calls["getMultipleAccounts"]) == 1
+
+
+async def test_checks_proofs__model_with_a_sealed_key__alone(rpc: ScriptedRpc, submitter: SolanaSubmitter) -> None:
+    address = AT.model(samples.MODEL).address
+    assert await submitter.checks_proofs(samples.MODEL)
+    rpc.accounts[address] = model(verifier=Pubkey.default(), key=Pubkey.default())
+    assert not await submitter.checks_proofs(samples.MODEL)
+    del rpc.accounts[address]
+    assert not await submitter.checks_proofs(samples.MODEL)
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (None, "KeyMissing"),
+        (replace(key(), data=key().data[: c.VERIFIER_KEY_ACCOUNT_SIZE]), "InvalidKey"),
+        (replace(key(), owner=AT.program), "InvalidKey"),
+        (replace(key(), data=key().data[:3] + b"\0" + key().data[4:]), "KeyNotSealed"),
+    ],
+)
+async def test_checks_proofs__key_that_cannot_be_used__says_what_is_missing(
+    rpc: ScriptedRpc, submitter: SolanaSubmitter, found: AccountData | None, reason: str
+) -> None:
+    del rpc.accounts[KEY]
+    if found is not None:
+        rpc.accounts[KEY] = found
+    with pytest.raises(Rejected) as caught:
+        await submitter.checks_proofs(samples.MODEL)
+    assert caught.value.reason == reason
+    assert samples.MODEL.hex() in str(caught.value)
 
 
 async def test_prune__endpoint_that_will_not_search__is_transient(rpc: ScriptedRpc, submitter: SolanaSubmitter) -> None:
