@@ -28,7 +28,7 @@ from oracle.app.tokens import ETHER, SOL, TokenUser, open_tokens
 from oracle.app.toolchain import Toolchain
 from oracle.protocol.types import Digest
 
-SETTLE_SECONDS = 300.0
+SETTLE_SECONDS = 420.0
 """Longest wait for the last message, after all faults are over. Deadlines of the traffic lie below it."""
 SEND_EVERY = 1.5
 """Seconds between two acts of the user, on average."""

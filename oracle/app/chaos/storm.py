@@ -25,7 +25,7 @@ from oracle.app.devnet.nodes import NodeProcess
 from oracle.app.devnet.process import Child
 
 RPC_SECONDS = 10.0
-BACK_SECONDS = 120.0
+BACK_SECONDS = 240.0
 """How long a node may take to come back on a busy machine."""
 LOG_TAIL = 1_200
 
