@@ -107,7 +107,7 @@ def _probe(job: Job) -> object:
     settings = _sorted_settings()
     _compile(job)
     outputs: list[list[int]] = []
-    lowest = highest = 0
+    lookups: list[list[int]] = []
     failure = ""
     for row in job["rows"]:
         if outputs and time.monotonic() > end:
@@ -118,10 +118,10 @@ def _probe(job: Job) -> object:
             failure = str(error)
             break
         outputs.append([from_ezkl_hex(felt) for felt in witness["outputs"][0]])
-        lowest, highest = min(lowest, witness["min_lookup_inputs"]), max(highest, witness["max_lookup_inputs"])
+        lookups.append([witness["min_lookup_inputs"], witness["max_lookup_inputs"]])
     kept = ("num_rows", "model_instance_shapes", "model_output_scales", "model_input_scales", "required_lookups")
     facts = {name: settings[name] for name in kept}
-    return {**facts, "outputs": outputs, "lookups": [lowest, highest], "failure": failure}
+    return {**facts, "outputs": outputs, "lookups": lookups, "failure": failure}
 
 
 def _trial(job: Job) -> object:

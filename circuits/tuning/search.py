@@ -18,14 +18,14 @@ from circuits.cache import Progress, quiet
 from circuits.compile import CircuitSettings, Srs
 from circuits.errors import ModelError
 from circuits.tuning.cost import MAX_K, Cost, Shape, cost_of, estimate, smallest_k
-from circuits.tuning.subject import Accuracy, Subject, peak
+from circuits.tuning.subject import STRESS_ROWS, Accuracy, Subject, peak
 from circuits.tuning.trials import Measurement, Probe, TrialFailedError, Trials
 
 SCALES = (4, 5, 6, 7, 8, 10, 12, 14)
 REBASES = (1, 2, 4, 8)
 _ROOMY = CircuitSettings(scale=0, logrows=MAX_K, decomp_base=1 << 14, decomp_legs=4, family=False)
-_LEGS = (2, 3, 4, 5, 6)
-_MAX_BASE_BITS = 13
+_LEGS = (2, 3, 4, 5, 6, 8)
+_MIN_BASE_BITS, _MAX_BASE_BITS = 4, 13
 _LOOKUP_MARGIN = 1.5
 _MAX_TABLE = 1 << 18
 _LAID_OUT = 8
@@ -153,7 +153,11 @@ class _Search:
             )
         if self._wish.goal is Goal.ACCURACY:
             return sorted(good, key=lambda one: (one[2].decision_flips, one[2].error_max))[:_LAID_OUT]
-        return sorted(good, key=lambda one: one[1].rows)[:_LAID_OUT]
+        return sorted(good, key=self._smallness)[:_LAID_OUT]
+
+    def _smallness(self, accurate: tuple[CircuitSettings, Probe, Accuracy]) -> tuple[float, ...]:
+        circuit, probe, accuracy = accurate
+        return smallest_k(probe.rows, 2 * self._lookup_range(circuit, probe)[1]), probe.rows, accuracy.error_max
 
     def _probe(self, circuit: CircuitSettings, count: int) -> Probe | None:
         try:
@@ -169,43 +173,47 @@ class _Search:
 
     def _layouts(self, roomy: CircuitSettings, known: Probe, accuracy: Accuracy) -> Iterator[Option]:
         """The circuits of one scale and rebase: range checks in several forms, columns, k."""
-        lookup_range = (0, 0)
-        if known.lookups:
-            low, high = known.lookup_inputs
-            reach = math.ceil(_LOOKUP_MARGIN * max(abs(low), abs(high), 1 << roomy.scale))
-            if 2 * reach > _MAX_TABLE:
+        lookup_range = self._lookup_range(roomy, known)
+        if lookup_range[1] * 2 > _MAX_TABLE:
+            self._failures.append(f"its lookup tables would have {2 * lookup_range[1]:,} rows")
+            return
+        for bits in self._bits(roomy, known):
+            held = False
+            for legs in _LEGS:
+                base_bits = max(_MIN_BASE_BITS, math.ceil(bits / legs))
+                if base_bits > _MAX_BASE_BITS:
+                    continue
+                circuit = replace(roomy, decomp_base=1 << base_bits, decomp_legs=legs)
+                probe = self._probe(circuit, self._subject.stressed)
+                if probe is None:
+                    break  # the stress rows ask for more bits
+                held = True
+                for shape in self._shapes(probe, lookup_range, base_bits):
+                    final = replace(
+                        circuit,
+                        logrows=shape.k,
+                        inner_cols=shape.columns,
+                        lookup_range=lookup_range,
+                        family=shape.in_family,
+                    )
+                    yield Option(final, known.output_scale, accuracy, shape, estimate(shape), measured=False)
+                if smallest_k(probe.rows) > base_bits:
+                    break  # more legs are more rows, and the table is not what asks for this k
+            if held:
                 return
-            lookup_range = (-reach, reach)
-        seen = set[int]()
-        for base_bits, legs in self._decompositions(roomy, known):
-            if self._left() < 0.2 * self._wish.seconds and seen:
-                return
-            circuit = replace(roomy, decomp_base=1 << base_bits, decomp_legs=legs)
-            probe = self._probe(circuit, self._subject.stressed)
-            if probe is None or probe.rows in seen:
-                continue
-            seen.add(probe.rows)
-            for shape in self._shapes(probe, lookup_range, base_bits):
-                final = replace(
-                    circuit,
-                    logrows=shape.k,
-                    inner_cols=shape.columns,
-                    lookup_range=lookup_range,
-                    family=shape.in_family,
-                )
-                yield Option(final, known.output_scale, accuracy, shape, estimate(shape), measured=False)
 
-    def _decompositions(self, roomy: CircuitSettings, known: Probe) -> Iterator[tuple[int, int]]:
-        """Base (in bits) and legs that hold the largest inner value; the tighter guess first, which the stress rows may refuse."""
+    def _lookup_range(self, roomy: CircuitSettings, known: Probe) -> tuple[int, int]:
+        """What the tables must hold: what rows within the calibrated range sent there, and half as much again."""
+        if not known.lookups:
+            return (0, 0)
+        reach = math.ceil(_LOOKUP_MARGIN * max(1 << roomy.scale, *known.lookup_inputs[STRESS_ROWS:]))
+        return (-reach, reach)
+
+    def _bits(self, roomy: CircuitSettings, known: Probe) -> list[int]:
+        """Bits that hold the largest inner value; the tightest guess first, which the stress rows may refuse."""
         largest = math.ceil(math.log2(max(self._peak, 2.0))) + 1
         scales = {roomy.scale, max(known.output_scale - roomy.scale, roomy.scale), max(known.output_scale, roomy.scale)}
-        tried = set[tuple[int, int]]()
-        for bits in sorted(largest + scale for scale in scales):
-            for legs in _LEGS:
-                base_bits = max(4, math.ceil(bits / legs))
-                if base_bits <= _MAX_BASE_BITS and (base_bits, legs) not in tried:
-                    tried.add((base_bits, legs))
-                    yield base_bits, legs
+        return sorted(largest + scale for scale in scales)
 
     def _shapes(self, probe: Probe, lookup_range: tuple[int, int], base_bits: int) -> Iterator[Shape]:
         tables = lookup_range[1] - lookup_range[0]
@@ -254,7 +262,9 @@ class _Search:
     def _measure(self, eligible: list[Option]) -> list[Option]:
         """Proofs of the best, while there is time. The first is always made."""
         measured = list[Option]()
-        for option in _one_of_each_shape(eligible):
+        for option in eligible:
+            if any(_no_better(option, other) for other in measured):
+                continue
             expected = self._speed * (option.cost.prove_seconds + option.cost.setup_seconds)
             if measured and (len(measured) >= _MEASURED or expected > self._left()):
                 break
@@ -297,14 +307,13 @@ def _measured(option: Option, made: Measurement) -> Option:
     return replace(option, cost=cost, measured=True)
 
 
-def _one_of_each_shape(options: list[Option]) -> Iterator[Option]:
-    """The first option of each cost: what costs the same need not be measured twice."""
-    seen = set[tuple[int, int]]()
-    for option in options:
-        shape = (option.circuit.logrows, option.cost.proof_length)
-        if shape not in seen:
-            seen.add(shape)
-            yield option
+def _no_better(option: Option, other: Option) -> bool:
+    """Whether an option is dearer than, or as dear as, another and no more accurate: then its proof need not be made."""
+    return (
+        option.circuit.logrows >= other.circuit.logrows
+        and option.cost.proof_length >= other.cost.proof_length
+        and option.accuracy.error_max >= other.accuracy.error_max
+    )
 
 
 def _same(one: Probe, other: Probe) -> bool:

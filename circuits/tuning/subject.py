@@ -19,7 +19,9 @@ from circuits.tuning.sample import Sample
 
 WIDEN = 0.1
 STRESS = 4.0
-STRESS_ROWS, CORNER_ROWS, HELDOUT_ROWS = 6, 6, 48
+CORNER_ROWS, HELDOUT_ROWS = 6, 24
+STRESS_ROWS = CORNER_ROWS
+_MOST_SLOPES = 512
 MAX_ERROR_SHARE = 0.01
 """Error that is tolerated unless told otherwise, as a share of how far the outputs of the sample lie apart."""
 
@@ -100,9 +102,9 @@ def make_subject(prepared: Prepared, sample: Sample) -> Subject:
     """Raises ModelError when the sample has too few rows or the model gives no finite numbers on it."""
     _, heldout = sample.split()
     low, high = calibrated_range(sample.rows)
-    tested = _stress_rows(low, high)
-    rows = np.concatenate([tested, sample.rows[heldout][:HELDOUT_ROWS]]).astype(np.float32).astype(np.float64)
     model = FloatModel(prepared.model)
+    tested = _stress_rows(low, high, model)
+    rows = np.concatenate([tested, sample.rows[heldout][:HELDOUT_ROWS]]).astype(np.float32).astype(np.float64)
     floats = tuple(_only(model, row) for row in rows)
     all_floats = np.array([_only(model, row) for row in sample.rows])
     if not np.isfinite(all_floats).all():
@@ -129,18 +131,17 @@ def calibrated_range(rows: Rows) -> tuple[Rows, Rows]:
     return low - margin, high + margin
 
 
-def _stress_rows(low: Rows, high: Rows) -> Rows:
-    source = np.random.default_rng(2026)
+def _stress_rows(low: Rows, high: Rows, model: FloatModel) -> Rows:
+    """Corners of the range, among them those that drive the outputs furthest (by slopes at the centre): stressed, then as they are."""
     centre, half = (low + high) / 2, (high - low) / 2
-    signs = np.concatenate(
-        [
-            np.ones((1, len(low))),
-            -np.ones((1, len(low))),
-            source.choice([-1.0, 1.0], (STRESS_ROWS + CORNER_ROWS - 2, len(low))),
-        ]
-    )
-    factors = np.array([STRESS] * STRESS_ROWS + [1.0] * CORNER_ROWS)[:, None]
-    return np.asarray(centre + factors * half * signs, np.float64)
+    source = np.random.default_rng(2026)
+    signs = source.choice([-1.0, 1.0], (CORNER_ROWS, len(low)))
+    signs[:2] = [[1.0], [-1.0]]
+    if len(low) <= _MOST_SLOPES:
+        steps = np.diag(half)
+        slopes = np.array([_only(model, centre + step).sum() - _only(model, centre - step).sum() for step in steps])
+        signs[2:4] = np.where(slopes >= 0, 1.0, -1.0), np.where(slopes >= 0, -1.0, 1.0)
+    return np.asarray(np.concatenate([centre + STRESS * half * signs, centre + half * signs]), np.float64)
 
 
 def peak(model: onnx.ModelProto, rows: Rows) -> float:

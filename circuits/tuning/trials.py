@@ -40,8 +40,8 @@ class Probe:
     output_count: int
     lookups: int
     """Number of lookup tables that it needs."""
-    lookup_inputs: tuple[int, int]
-    """Smallest and largest argument that the rows sent to a table."""
+    lookup_inputs: tuple[int, ...]
+    """Largest magnitude that each row sent to a table."""
     outputs: tuple[tuple[int, ...], ...]
     """For as many of the rows as there was time for, in their order."""
 
@@ -154,14 +154,13 @@ def _parse_probe(found: dict[str, Json]) -> Probe:
     try:
         entry, exit_ = _list(found["model_instance_shapes"])
         (scale,) = _list(found["model_output_scales"])
-        low, high = _list(found["lookups"])
         return Probe(
             rows=int(_number(found["num_rows"])),
             output_scale=int(_number(scale)),
             input_count=int(np.prod([int(_number(length)) for length in _list(entry)], dtype=np.int64)),
             output_count=int(np.prod([int(_number(length)) for length in _list(exit_)], dtype=np.int64)),
             lookups=len(_list(found["required_lookups"])),
-            lookup_inputs=(int(_number(low)), int(_number(high))),
+            lookup_inputs=tuple(max(abs(int(_number(end))) for end in _list(row)) for row in _list(found["lookups"])),
             outputs=tuple(tuple(int(_number(value)) for value in _list(row)) for row in _list(found["outputs"])),
         )
     except (KeyError, ValueError) as error:
