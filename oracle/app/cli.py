@@ -14,7 +14,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from oracle.app import committee_commands, journal_commands, keystore_commands, soak_commands, srs_commands
+from oracle.app import (
+    committee_commands,
+    journal_commands,
+    keystore_commands,
+    model_commands,
+    soak_commands,
+    srs_commands,
+)
 from oracle.app.logs import configure_logs
 from oracle.errors import ConfigError, SibylError
 from oracle.protocol.errors import ProtocolError
@@ -206,6 +213,7 @@ srs_commands.add_commands(srs_app, console)
 committee_commands.add_commands(committee_app, console)
 keystore_commands.add_commands(committee_app, console)
 journal_commands.add_commands(journal_app, console)
+model_commands.add_commands(model_app, console)
 soak_commands.add_commands(app, console)
 
 
