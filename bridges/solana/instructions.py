@@ -330,7 +330,6 @@ def fulfil(
     head = bytes([c.INSTRUCTION_FULFIL, inbox.bump, replay.bump, len(outputs)])
     accounts = [
         _signs(payer),
-        _reads(at.config.address),
         _reads(at.model(model.model_id).address),
         _writes(replay.address),
         _writes(inbox.address),

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-INLINE_LIMIT: Final = 128
-"""Bytes up to which loads and stores are cheaper than a syscall."""
+INLINE_LIMIT: Final = 64
+"""Bytes up to which loads and stores (sixteen instructions, 128 bytes of program) are cheaper than a syscall and its three arguments."""
 
 _CALL: Final = re.compile(
     r"^(?P<indent>\s*)(?:(?:tail|notail|musttail) )?call void @llvm\.mem(?P<kind>cpy|move|set)(?:\.inline)?\.[\w.]+\("

@@ -131,7 +131,7 @@ def test_instructions__fulfil__matches_the_specification() -> None:
     inbox, replay = SIBYL.inbox(result.digest), SIBYL.replay(asked.origin, 7)
     assert step.data == bytes([12, inbox.bump, replay.bump, 1]) + struct.pack(">q", -5) + b"tail"
     assert roles(step, SIBYL.program) == [
-        (WHO, "ws"), (SIBYL.config.address, ""), (SIBYL.model(samples.MODEL).address, ""), (replay.address, "w"),
+        (WHO, "ws"), (SIBYL.model(samples.MODEL).address, ""), (replay.address, "w"),
         (inbox.address, "w"), (SIBYL.outbox(7).address, "w"), (AT.program, ""), (held.verifying_key, ""),
         (AT.proof(asked.digest, WHO).address, "w"), (SYSTEM, ""),
     ]  # fmt: skip

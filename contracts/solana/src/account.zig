@@ -159,14 +159,14 @@ pub fn bodyOf(comptime T: type, account: *Account) []u8 {
     return account.data()[@sizeOf(T)..];
 }
 
-pub fn openConfig(invocation: *const Invocation, account: *Account) Error!*Config {
+pub noinline fn openConfig(invocation: *const Invocation, account: *Account) Error!*Config {
     const config = try open(Config, invocation, account);
     const seeds = [_]Slice{Slice.of(constants.SEED_CONFIG)};
     try runtime.requireAddress(invocation, account, .{ .seeds = &seeds, .bump = &config.bump });
     return config;
 }
 
-pub fn openCommittee(invocation: *const Invocation, account: *Account, epoch: u32) Error!*Committee {
+pub noinline fn openCommittee(invocation: *const Invocation, account: *Account, epoch: u32) Error!*Committee {
     const committee = try open(Committee, invocation, account);
     if (committee.epoch != epoch) return error.WrongEpoch;
     const seeds = [_]Slice{ Slice.of(constants.SEED_COMMITTEE), Slice.of(bytesOf(&committee.epoch)) };
@@ -174,7 +174,7 @@ pub fn openCommittee(invocation: *const Invocation, account: *Account, epoch: u3
     return committee;
 }
 
-pub fn openModel(invocation: *const Invocation, account: *Account, model_id: *const [32]u8) Error!*Model {
+pub noinline fn openModel(invocation: *const Invocation, account: *Account, model_id: *const [32]u8) Error!*Model {
     const model = try open(Model, invocation, account);
     const seeds = [_]Slice{ Slice.of(constants.SEED_MODEL), Slice.of(model_id) };
     try runtime.requireAddress(invocation, account, .{ .seeds = &seeds, .bump = &model.bump });
@@ -182,7 +182,7 @@ pub fn openModel(invocation: *const Invocation, account: *Account, model_id: *co
 }
 
 /// The peer account of an origin (chain type, reference, gateway), whether active or not.
-pub fn openPeer(invocation: *const Invocation, account: *Account, origin: *const [66]u8) Error!*Peer {
+pub noinline fn openPeer(invocation: *const Invocation, account: *Account, origin: *const [66]u8) Error!*Peer {
     const peer = try open(Peer, invocation, account);
     var hash: [32]u8 = undefined;
     runtime.keccak(&.{Slice.of(origin)}, &hash);
@@ -197,7 +197,7 @@ pub fn requirePeer(invocation: *const Invocation, account: *Account, origin: *co
     if (peer.active != 1) return error.InactivePeer;
 }
 
-pub fn openOutbox(invocation: *const Invocation, account: *Account) Error!*Outbox {
+pub noinline fn openOutbox(invocation: *const Invocation, account: *Account) Error!*Outbox {
     try account.requireWritable();
     const outbox = try openWithBody(Outbox, invocation.program_id, account);
     const seeds = [_]Slice{ Slice.of(constants.SEED_OUTBOX), Slice.of(bytesOf(&outbox.sequence)) };
@@ -205,7 +205,7 @@ pub fn openOutbox(invocation: *const Invocation, account: *Account) Error!*Outbo
     return outbox;
 }
 
-pub fn openInbox(invocation: *const Invocation, account: *Account) Error!*Inbox {
+pub noinline fn openInbox(invocation: *const Invocation, account: *Account) Error!*Inbox {
     try account.requireWritable();
     const inbox = try openWithBody(Inbox, invocation.program_id, account);
     const seeds = [_]Slice{ Slice.of(constants.SEED_INBOX), Slice.of(&inbox.digest) };
@@ -213,7 +213,7 @@ pub fn openInbox(invocation: *const Invocation, account: *Account) Error!*Inbox 
     return inbox;
 }
 
-pub fn openReplay(invocation: *const Invocation, account: *Account, origin_hash: *const [32]u8, window: *const u64) Error!*Replay {
+pub noinline fn openReplay(invocation: *const Invocation, account: *Account, origin_hash: *const [32]u8, window: *const u64) Error!*Replay {
     try account.requireWritable();
     const replay = try open(Replay, invocation, account);
     const seeds = [_]Slice{ Slice.of(constants.SEED_REPLAY), Slice.of(origin_hash), Slice.of(bytesOf(window)) };
@@ -233,7 +233,7 @@ pub fn create(comptime T: type, invocation: *const Invocation, creation: *runtim
 }
 
 /// The authority in the configuration must have signed and pay for what is created.
-pub fn requireAuthority(config: *const Config, signer: *const Account) Error!void {
+pub noinline fn requireAuthority(config: *const Config, signer: *const Account) Error!void {
     try signer.requirePayer();
     if (!runtime.equal(&config.authority, &signer.key)) return error.NotAuthority;
 }

@@ -37,6 +37,7 @@ fn dispatch(invocation: *const runtime.Invocation) errors.Error!void {
         constants.INSTRUCTION_REFUND => try @import("instructions/refund.zig").process(invocation, &arguments),
         constants.INSTRUCTION_ROTATE => try @import("instructions/rotate.zig").process(invocation, &arguments),
         constants.INSTRUCTION_VETO => try @import("instructions/veto.zig").process(invocation, &arguments),
+        constants.INSTRUCTION_FULFIL => try @import("instructions/fulfil.zig").process(invocation, &arguments),
         else => return error.InvalidInstruction,
     }
 }

@@ -24,6 +24,17 @@ pub const Slice = extern struct {
     }
 };
 
+/// Bytes of the heap that a call has without asking for more.
+pub const HEAP_SIZE = 32 * 1024;
+
+/// The heap as one value. At an address that the compiler does not know: known ones make constant expressions of every copy's operands.
+pub inline fn heap(comptime T: type) *align(8) T {
+    return asm volatile (""
+        : [address] "=r" (-> *align(8) T),
+        : [start] "0" (@as(u64, 0x3_0000_0000)),
+    );
+}
+
 extern fn sol_log_(message: [*]const u8, length: u64) void;
 extern fn sol_keccak256(pieces: [*]const Slice, count: u64, result: *[32]u8) u64;
 extern fn sol_sha256(pieces: [*]const Slice, count: u64, result: *[32]u8) u64;
@@ -152,6 +163,12 @@ pub const Reader = struct {
         return readLittle(T, try self.array(@divExact(@bitSizeOf(T), 8)));
     }
 
+    /// All that is left, as a structure of exactly that size whose fields need no alignment.
+    pub fn whole(self: *Reader, comptime T: type) Error!*align(1) const T {
+        if (self.bytes.len != @sizeOf(T)) return error.InvalidInstruction;
+        return @ptrCast(self.bytes.ptr);
+    }
+
     pub fn finish(self: *const Reader) Error!void {
         if (self.bytes.len != 0) return error.InvalidInstruction;
     }
@@ -169,13 +186,13 @@ pub fn writeBig(comptime T: type, bytes: *[@divExact(@bitSizeOf(T), 8)]u8, value
     @as(*align(1) T, @ptrCast(bytes)).* = @byteSwap(value);
 }
 
-pub fn equal(a: *const [32]u8, b: *const [32]u8) bool {
+pub noinline fn equal(a: *const [32]u8, b: *const [32]u8) bool {
     const x: *align(1) const [4]u64 = @ptrCast(a);
     const y: *align(1) const [4]u64 = @ptrCast(b);
     return x[0] == y[0] and x[1] == y[1] and x[2] == y[2] and x[3] == y[3];
 }
 
-pub fn isZero(a: *const [32]u8) bool {
+pub noinline fn isZero(a: *const [32]u8) bool {
     return equal(a, &SYSTEM_PROGRAM);
 }
 
@@ -201,7 +218,7 @@ pub fn setReturnData(data: []const u8) void {
 }
 
 /// Unix seconds of the cluster's clock.
-pub fn now() Error!u64 {
+pub noinline fn now() Error!u64 {
     var clock: Clock = undefined;
     if (sol_get_clock_sysvar(&clock) != 0) return error.SystemCallFailed;
     if (clock.unix_timestamp < 0) return error.SystemCallFailed;
@@ -230,7 +247,7 @@ pub fn add(a: u64, b: u64) Error!u64 {
 }
 
 /// Moves lamports out of an account of this program. Correct when both are the same account.
-pub fn moveLamports(from: *Account, to: *Account, amount: u64) Error!void {
+pub noinline fn moveLamports(from: *Account, to: *Account, amount: u64) Error!void {
     if (from.lamports < amount) return error.NumberTooLarge;
     from.lamports -= amount;
     to.lamports = try add(to.lamports, amount);
@@ -267,7 +284,7 @@ pub const Derivation = struct {
 
 /// For an account that this program created before (its bump was checked then): the address as a plain hash, which costs a
 /// tenth of the syscall that also searches the bump.
-pub fn requireAddress(invocation: *const Invocation, account: *const Account, derivation: Derivation) Error!void {
+pub noinline fn requireAddress(invocation: *const Invocation, account: *const Account, derivation: Derivation) Error!void {
     var parts: [MAX_SEEDS + 3]Slice = undefined;
     const count = derivation.fill(&parts);
     parts[count] = Slice.of(invocation.program_id);

@@ -5,13 +5,13 @@
 const account = @import("../account.zig");
 const constants = @import("../generated/constants.zig");
 const frost = @import("../frost.zig");
+const inbox = @import("../inbox.zig");
 const merkle = @import("../merkle.zig");
 const message = @import("../message.zig");
 const runtime = @import("../runtime.zig");
 const Error = @import("../errors.zig").Error;
 const Account = runtime.Account;
 const Invocation = runtime.Invocation;
-const Slice = runtime.Slice;
 
 const COMMON_ACCOUNTS = 7;
 const SETTLING_ACCOUNTS = COMMON_ACCOUNTS + 3;
@@ -92,8 +92,18 @@ pub fn process(invocation: *const Invocation, reader: *runtime.Reader) Error!voi
     var digest: [32]u8 = undefined;
     body.digest(&digest);
     try checkSignature(&arguments, accounts.committee, time, &digest);
-    try markDelivered(invocation, &accounts, body, &arguments.replay_bump[0]);
-    try writeInbox(invocation, &accounts, &arguments, time, &digest);
+    try inbox.receive(invocation, &.{
+        .payer = accounts.payer,
+        .replay = accounts.replay,
+        .inbox = accounts.inbox,
+        .system = accounts.system,
+        .inbox_bump = &arguments.inbox_bump[0],
+        .replay_bump = &arguments.replay_bump[0],
+        .body = body,
+        .digest = &digest,
+        .time = time,
+        .epoch = arguments.epoch,
+    });
     // Last: the runtime refuses a call to the system program between the two halves of a movement of lamports, and the payer
     // of the calls above may be the requester.
     if (accounts.outbox != null) try settle(invocation, &accounts, body);
@@ -137,39 +147,6 @@ fn checkSignature(arguments: *const Arguments, committee: *const account.Committ
     try frost.verify(key, &signed, arguments.signature);
 }
 
-/// Sets the bit of (origin, sequence); the first delivery in a window creates its bitmap.
-fn markDelivered(invocation: *const Invocation, accounts: *const Accounts, body: message.Body, bump: *const u8) Error!void {
-    var origin_hash: [32]u8 = undefined;
-    runtime.keccak(&.{Slice.of(body.origin())}, &origin_hash);
-    const window = body.sequence() / constants.REPLAY_WINDOW;
-    const bit: usize = @intCast(body.sequence() % constants.REPLAY_WINDOW);
-    const replay = try openOrCreateReplay(invocation, accounts, &.{ .origin_hash = &origin_hash, .window = &window, .bump = bump });
-    const mask = @as(u8, 1) << @intCast(bit % 8);
-    const cell = &replay.bitmap[bit / 8];
-    if (cell.* & mask != 0) return error.AlreadyDelivered;
-    cell.* |= mask;
-}
-
-const ReplayKey = struct { origin_hash: *const [32]u8, window: *const u64, bump: *const u8 };
-
-fn openOrCreateReplay(invocation: *const Invocation, accounts: *const Accounts, key: *const ReplayKey) Error!*account.Replay {
-    if (runtime.equal(&accounts.replay.owner, invocation.program_id)) {
-        return account.openReplay(invocation, accounts.replay, key.origin_hash, key.window);
-    }
-    const seeds = [_]Slice{ Slice.of(constants.SEED_REPLAY), Slice.of(key.origin_hash), Slice.of(account.bytesOf(key.window)) };
-    var creation = runtime.Creation{
-        .payer = accounts.payer,
-        .account = accounts.replay,
-        .system = accounts.system,
-        .derivation = .{ .seeds = &seeds, .bump = key.bump },
-        .size = 0,
-        .escrow = 0,
-    };
-    const replay = try account.create(account.Replay, invocation, &creation, 0);
-    replay.window = key.window.*;
-    return replay;
-}
-
 /// The fee of an answered request goes to the treasury, that of a refused one back to its requester.
 fn settle(invocation: *const Invocation, accounts: *const Accounts, body: message.Body) Error!void {
     const outbox_account = accounts.outbox.?;
@@ -207,26 +184,4 @@ fn settle(invocation: *const Invocation, accounts: *const Accounts, body: messag
 fn canHold(receiver: *const Account, amount: u64) Error!bool {
     if (amount == 0) return true;
     return try runtime.add(receiver.lamports, amount) >= try runtime.rentMinimum(receiver.data_length);
-}
-
-fn writeInbox(invocation: *const Invocation, accounts: *const Accounts, arguments: *const Arguments, time: u64, digest: *const [32]u8) Error!void {
-    const body = arguments.body.bytes;
-    const seeds = [_]Slice{ Slice.of(constants.SEED_INBOX), Slice.of(digest) };
-    var creation = runtime.Creation{
-        .payer = accounts.payer,
-        .account = accounts.inbox,
-        .system = accounts.system,
-        .derivation = .{ .seeds = &seeds, .bump = &arguments.inbox_bump[0] },
-        .size = 0,
-        .escrow = 0,
-    };
-    const inbox = try account.create(account.Inbox, invocation, &creation, body.len);
-    inbox.kind = arguments.body.kind();
-    inbox.body_size = @intCast(body.len);
-    inbox.delivered_at = time;
-    inbox.epoch = arguments.epoch;
-    inbox.payer = accounts.payer.key;
-    inbox.digest = digest.*;
-    @memcpy(account.bodyOf(account.Inbox, accounts.inbox), body);
-    runtime.setReturnData(digest);
 }

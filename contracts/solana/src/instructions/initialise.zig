@@ -23,36 +23,41 @@ fn validateAccounts(invocation: *const Invocation) Error!Accounts {
     return .{ .payer = list[0], .config = list[1], .committee = list[2], .system = list[4] };
 }
 
-pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!void {
-    const config_bump = try arguments.array(1);
-    const committee_bump = try arguments.array(1);
-    const activation_delay = try arguments.int(u32);
-    const chain_reference = try arguments.array(32);
-    const treasury = try arguments.array(32);
-    const parity = try arguments.int(u8);
-    const key = frost.GroupKey{ .parity = parity, .x = try arguments.array(32) };
-    const possession = try arguments.array(frost.SIGNATURE_SIZE);
-    try arguments.finish();
+/// The instruction's data, as it stands.
+const Arguments = extern struct {
+    config_bump: u8,
+    committee_bump: u8,
+    activation_delay: u32 align(1),
+    chain_reference: [32]u8,
+    treasury: [32]u8,
+    parity: u8,
+    key_x: [32]u8,
+    possession: [frost.SIGNATURE_SIZE]u8,
+};
+
+pub fn process(invocation: *const Invocation, reader: *runtime.Reader) Error!void {
+    const arguments = try reader.whole(Arguments);
     const accounts = try validateAccounts(invocation);
-    if (runtime.isZero(treasury) or runtime.isZero(chain_reference)) return error.InvalidSetting;
-    try frost.verifyPossession(FIRST_EPOCH, key, possession);
+    if (runtime.isZero(&arguments.treasury) or runtime.isZero(&arguments.chain_reference)) return error.InvalidSetting;
+    const key = frost.GroupKey{ .parity = arguments.parity, .x = &arguments.key_x };
+    try frost.verifyPossession(FIRST_EPOCH, key, &arguments.possession);
 
     const config_seeds = [_]Slice{Slice.of(constants.SEED_CONFIG)};
     var config_creation = runtime.Creation{
         .payer = accounts.payer,
         .account = accounts.config,
         .system = accounts.system,
-        .derivation = .{ .seeds = &config_seeds, .bump = &config_bump[0] },
+        .derivation = .{ .seeds = &config_seeds, .bump = &arguments.config_bump },
         .size = 0,
         .escrow = 0,
     };
     const config = try account.create(account.Config, invocation, &config_creation, 0);
     config.current_epoch = FIRST_EPOCH;
     config.next_sequence = FIRST_SEQUENCE;
-    config.activation_delay = activation_delay;
+    config.activation_delay = arguments.activation_delay;
     config.authority = accounts.payer.key;
-    config.treasury = treasury.*;
-    config.chain_reference = chain_reference.*;
+    config.treasury = arguments.treasury;
+    config.chain_reference = arguments.chain_reference;
 
     const epoch = FIRST_EPOCH;
     const committee_seeds = [_]Slice{ Slice.of(constants.SEED_COMMITTEE), Slice.of(account.bytesOf(&epoch)) };
@@ -60,7 +65,7 @@ pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!
         .payer = accounts.payer,
         .account = accounts.committee,
         .system = accounts.system,
-        .derivation = .{ .seeds = &committee_seeds, .bump = &committee_bump[0] },
+        .derivation = .{ .seeds = &committee_seeds, .bump = &arguments.committee_bump },
         .size = 0,
         .escrow = 0,
     };

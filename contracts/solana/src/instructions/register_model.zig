@@ -21,38 +21,45 @@ fn validateAccounts(invocation: *const Invocation) Error!Accounts {
     return .{ .payer = list[0], .model = list[2], .system = list[3] };
 }
 
-pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!void {
-    const bump = try arguments.array(1);
-    const model_id = try arguments.array(32);
-    const input_count = try arguments.int(u16);
-    const output_count = try arguments.int(u16);
-    const input_scale = try arguments.int(u8);
-    const output_scale = try arguments.int(u8);
-    const input_bound = try arguments.int(u64);
-    const price = try arguments.int(u64);
-    const active = try arguments.int(u8);
-    const verifier = try arguments.array(32);
-    const verifying_key = try arguments.array(32);
-    try arguments.finish();
-    const accounts = try validateAccounts(invocation);
-    if (input_count == 0 or input_count > constants.MAX_INPUTS or output_count == 0 or output_count > constants.MAX_OUTPUTS or
-        input_scale > constants.MAX_SCALE or output_scale > constants.MAX_SCALE or input_bound == 0 or
-        input_bound > LARGEST_BOUND or active > 1 or runtime.isZero(model_id)) return error.InvalidModel;
-    const proven = !runtime.isZero(verifier);
-    if (proven == runtime.isZero(verifying_key)) return error.InvalidModel;
-    if (proven and input_count + output_count > constants.MAX_PROVEN_INSTANCES) return error.InvalidModel;
+/// The instruction's data, as it stands.
+const Arguments = extern struct {
+    bump: u8,
+    model_id: [32]u8,
+    input_count: u16 align(1),
+    output_count: u16 align(1),
+    input_scale: u8,
+    output_scale: u8,
+    input_bound: u64 align(1),
+    price: u64 align(1),
+    active: u8,
+    verifier: [32]u8,
+    verifying_key: [32]u8,
+};
 
-    const model = try openOrCreate(invocation, &accounts, model_id, &bump[0]);
-    model.input_count = input_count;
-    model.output_count = output_count;
-    model.input_scale = input_scale;
-    model.output_scale = output_scale;
-    model.input_bound = input_bound;
-    model.price = price;
-    model.active = active;
-    model.model_id = model_id.*;
-    model.verifier = verifier.*;
-    model.verifying_key = verifying_key.*;
+pub fn process(invocation: *const Invocation, reader: *runtime.Reader) Error!void {
+    const terms = try reader.whole(Arguments);
+    const accounts = try validateAccounts(invocation);
+    try check(terms);
+    const model = try openOrCreate(invocation, &accounts, &terms.model_id, &terms.bump);
+    model.input_count = terms.input_count;
+    model.output_count = terms.output_count;
+    model.input_scale = terms.input_scale;
+    model.output_scale = terms.output_scale;
+    model.input_bound = terms.input_bound;
+    model.price = terms.price;
+    model.active = terms.active;
+    model.model_id = terms.model_id;
+    model.verifier = terms.verifier;
+    model.verifying_key = terms.verifying_key;
+}
+
+fn check(terms: *align(1) const Arguments) Error!void {
+    if (terms.input_count == 0 or terms.input_count > constants.MAX_INPUTS or terms.output_count == 0 or terms.output_count > constants.MAX_OUTPUTS or
+        terms.input_scale > constants.MAX_SCALE or terms.output_scale > constants.MAX_SCALE or terms.input_bound == 0 or
+        terms.input_bound > LARGEST_BOUND or terms.active > 1 or runtime.isZero(&terms.model_id)) return error.InvalidModel;
+    const proven = !runtime.isZero(&terms.verifier);
+    if (proven == runtime.isZero(&terms.verifying_key)) return error.InvalidModel;
+    if (proven and terms.input_count + terms.output_count > constants.MAX_PROVEN_INSTANCES) return error.InvalidModel;
 }
 
 fn openOrCreate(invocation: *const Invocation, accounts: *const Accounts, model_id: *const [32]u8, bump: *const u8) Error!*account.Model {

@@ -19,19 +19,20 @@ fn validateAccounts(invocation: *const Invocation) Error!Accounts {
     return .{ .payer = list[0], .config = config, .peer = list[2], .system = list[3] };
 }
 
-pub fn process(invocation: *const Invocation, arguments: *runtime.Reader) Error!void {
-    const bump = try arguments.array(1);
-    const active = try arguments.int(u8);
-    const origin = try arguments.array(message.PLACE_SIZE);
-    try arguments.finish();
+/// The instruction's data, as it stands.
+const Arguments = extern struct { bump: u8, active: u8, origin: message.Place };
+
+pub fn process(invocation: *const Invocation, reader: *runtime.Reader) Error!void {
+    const arguments = try reader.whole(Arguments);
+    const origin = &arguments.origin;
     const accounts = try validateAccounts(invocation);
     message.checkPlace(origin) catch return error.InvalidPeer;
     var home: message.Place = undefined;
     message.writePlace(&home, &accounts.config.chain_reference, invocation.program_id);
-    if (active > 1 or runtime.isZero(origin[34..66]) or message.samePlace(origin, &home)) return error.InvalidPeer;
+    if (arguments.active > 1 or runtime.isZero(origin[34..66]) or message.samePlace(origin, &home)) return error.InvalidPeer;
 
-    const peer = try openOrCreate(invocation, &accounts, origin, &bump[0]);
-    peer.active = active;
+    const peer = try openOrCreate(invocation, &accounts, origin, &arguments.bump);
+    peer.active = arguments.active;
     peer.origin = origin.*;
 }
 

@@ -88,7 +88,9 @@ fn check(arguments: *const Arguments, model: *const account.Model, home: *const 
     try message.checkInputs(arguments.inputs, model.input_bound);
     if (arguments.fee < model.price) return error.FeeTooLow;
     if (arguments.deadline == 0 or arguments.deadline < try runtime.now()) return error.DeadlinePassed;
-    if (!message.isSignedPolicy(arguments.policy)) return error.UnsupportedPolicy;
+    // Only the origin stores the request, so a proof serves no remote.
+    const proven = arguments.policy == constants.POLICY_PROVEN and !runtime.isZero(&model.verifier) and arguments.remote_count == 0;
+    if (!message.isSignedPolicy(arguments.policy) and !proven) return error.UnsupportedPolicy;
     try message.checkRemotes(arguments.remotes);
     try message.checkServable(arguments.remotes, home);
 }

@@ -20,15 +20,7 @@ const Room = extern struct {
 
 comptime {
     if (constants.VERIFIER_PROOF_SIZE != packed_form.LENGTH + verifier.HINT_LENGTH) @compileError("a packed proof with its hint has another size");
-    if (@sizeOf(Room) > 32 * 1024) @compileError("the heap that every program has is too small");
-}
-
-/// The heap, at an address that the compiler does not know: known ones make constant expressions of every copy's operands.
-inline fn heap() *align(8) Room {
-    return asm volatile (""
-        : [address] "=r" (-> *align(8) Room),
-        : [start] "0" (@as(u64, 0x3_0000_0000)),
-    );
+    if (@sizeOf(Room) > runtime.HEAP_SIZE) @compileError("the heap that every program has is too small");
 }
 
 const Accounts = struct { key: *const keys.Key, proof: *Account, payer: *Account };
@@ -49,7 +41,7 @@ pub fn process(invocation: *const runtime.Invocation, arguments: *runtime.Reader
     const words = try arguments.take(@as(usize, count) * 32);
     const tail = try arguments.take(arguments.bytes.len);
     const accounts = try validateAccounts(invocation);
-    const room = heap();
+    const room = runtime.heap(Room);
     const first = state.contentOf(state.Proof, accounts.proof);
     const given: *[constants.VERIFIER_PROOF_SIZE]u8 = @ptrCast(&room.given);
     if (first.len + tail.len != given.len) return error.WrongProofSize;
