@@ -26,6 +26,9 @@ BUILDERS = {
     "logistic": "circuits.models.logistic.build",
     "forest": "circuits.models.forest.build",
     "boosted": "circuits.models.boosted.build",
+    "digits": "circuits.models.digits.build",
+    "series": "circuits.models.series.build",
+    "attention": "circuits.models.attention.build",
 }
 """Name of a model → module whose `build(root, progress)` makes it."""
 

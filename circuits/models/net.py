@@ -21,7 +21,8 @@ from circuits.errors import ModelError
 
 Floats = npt.NDArray[np.float64]
 OPSET = 13
-_EPSILON = float(np.finfo(np.float32).eps)
+_ROUNDING = float(np.finfo(np.float32).eps) / 2
+"""Of one operation on float32, relative to its result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,7 @@ class Net:
         return x
 
     def _rounding(self, terms: int, size: Floats) -> Floats:
-        return np.asarray((terms + 1) * _EPSILON * size)
+        return np.asarray((terms + 1) * _ROUNDING * size)
 
     def _emit(self, operator: str, *inputs: str, **attributes: int | list[int]) -> str:
         name = f"t{len(self._nodes)}"

@@ -78,11 +78,17 @@ def patch_for(model: onnx.ModelProto, what: str) -> Patch:
 
 
 def replace(
-    model: onnx.ModelProto, position: int, patch: Patch, scores: str, shape: list[int], *, label: str | None = None
+    model: onnx.ModelProto,
+    position: int,
+    patch: Patch,
+    scores: str,
+    shape: list[int] | None,
+    *,
+    label: str | None = None,
 ) -> onnx.ModelProto:
     """A copy of the model with the patch in the place of the node at `position`.
 
-    `scores`: the tensor that the patch makes in the place of the node's; `shape`: its shape; `label`: the node's output that falls away.
+    `scores`: the tensor that the patch makes in the place of the node's; `shape`: its shape (None: as it was); `label`: the output that falls away.
     """
     made = copy_of(model)
     del made.graph.node[position]
@@ -93,9 +99,9 @@ def replace(
         made.opset_import.append(helper.make_opsetid("", OPSET))
     if label:
         _drop(made, {label})
-    _pass_by_zipmaps(made)
+        pass_by_zipmaps(made)
     for output in made.graph.output:
-        if output.name == scores:
+        if output.name == scores and shape is not None:
             output.CopyFrom(helper.make_tensor_value_info(scores, TensorProto.FLOAT, shape))
     _drop_unused(made)
     del made.graph.value_info[:]  # of tensors that may be gone
@@ -124,11 +130,22 @@ def _drop(model: onnx.ModelProto, gone: set[str]) -> None:
     model.graph.output.extend(outputs)
 
 
-def _pass_by_zipmaps(model: onnx.ModelProto) -> None:
+def drop_label(model: onnx.ModelProto, output: str) -> None:
+    """Leave out one of the model's outputs, and what led to it alone. Changes the model it is given."""
+    outputs = [one for one in model.graph.output if one.name != output]
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
+    _drop_unused(model)
+
+
+def pass_by_zipmaps(model: onnx.ModelProto) -> None:
+    """Let the scores out instead of the mapping from class to score. Changes the model it is given."""
     for node in [one for one in model.graph.node if one.op_type == "ZipMap"]:
+        classes = next((len(helper.get_attribute_value(one)) for one in node.attribute), 0)
         for output in model.graph.output:
             if output.name == node.output[0]:
-                output.name = node.input[0]
+                shape = [1, classes]
+                output.CopyFrom(helper.make_tensor_value_info(node.input[0], TensorProto.FLOAT, shape))
         model.graph.node.remove(node)
 
 

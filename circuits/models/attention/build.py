@@ -17,7 +17,8 @@ from circuits.models.digits import build as digits
 from circuits.models.net import Net, Network
 
 TOKENS, PIXELS, WIDTH, CLASSES = 8, 8, 4, 10
-STEPS, RATE, DECAY = 1500, 0.02, 1e-4
+STEPS, RATE, DECAY = 1000, 0.02, 1e-3
+"""The decay keeps weights small, and with them what rounding can grow to."""
 
 RECIPE = Recipe(
     name="attention",
@@ -29,7 +30,7 @@ RECIPE = Recipe(
     data_licence=digits.RECIPE.data_licence,
     output_meaning=digits.RECIPE.output_meaning,
     labels=digits.RECIPE.labels,
-    circuit=CircuitSettings(scale=4, logrows=13, decomp_legs=3, decomp_base=4096, param_scale=6, rebase_multiplier=4),
+    circuit=CircuitSettings(scale=4, logrows=13, decomp_legs=4, decomp_base=2048, param_scale=6, rebase_multiplier=4),
     input_range=1.0,
     accuracy_goal=0.9,
 )
