@@ -19,6 +19,7 @@ import structlog
 
 from oracle.errors import SibylError
 from oracle.node.agreement import EndpointHealth
+from oracle.node.demand import ProofDesk
 from oracle.node.dispatch import Dispatcher, pause_seconds
 from oracle.node.duties import Duties
 from oracle.node.limits import Limits
@@ -144,6 +145,7 @@ class Node:
         self._changed = asyncio.Condition()
         self._wake = asyncio.Event()
         self.duties = Duties(self)
+        self.demands = ProofDesk(self)
         self.signing = BatchSigner(self, pause_seconds, self.limits.batches)
         self.receipts: OrderedDict[Digest, Receipt] = OrderedDict()
         self._replay()
@@ -234,6 +236,7 @@ class Node:
                 for reader, rest in self.ports.readers:
                     group.create_task(self._read(reader, rest), name=f"read {reader.origin.chain}")
                 group.create_task(self.dispatcher.run(group, self._wake), name="dispatch")
+                group.create_task(self.demands.serve(), name="proofs on demand")
         finally:
             self._disk.submit(self._journal.close)
             self._disk.shutdown(wait=True)

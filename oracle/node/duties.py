@@ -99,9 +99,13 @@ class Duties:
         return True
 
     async def _prove(self, work: Work) -> bool:
+        if not await self._all_delivered(work):
+            await self.make_proof(work)
+        return True
+
+    async def make_proof(self, work: Work) -> bytes:
+        """Prove what this node inferred, keep it and spread it; the proof's keccak256. Raises ProofError or InferenceError."""
         node, asked = self._node, InferenceRequest.from_bytes(work.message.payload)
-        if await self._all_delivered(work):
-            return True
         made = await node.ports.prover.prove(asked.model_id, asked.inputs)
         if work.outcome is None or made.outputs != work.outcome.outputs:
             raise ProofError(
@@ -113,7 +117,7 @@ class Duties:
         took = await self._spread_proof(work, made.proof)
         log.info("proof spread", request=work.message.digest.hex()[:16], seconds=round(made.seconds, 3), took=took)
         await node.record(Proved(work.message.digest, proof_id, node.member.identifier, node.clock()))
-        return True
+        return proof_id
 
     async def _all_delivered(self, work: Work) -> bool:
         """Whether others have delivered all of it already, as after a long absence: a proof would be made and checked in vain."""

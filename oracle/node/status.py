@@ -1,19 +1,21 @@
 """The operator's window: health, metrics, and what the node knows of a message, read-only, on a port of its own (loopback by default).
 
-Everything it shows is public once it is on a chain: bodies, signatures, proofs. It shows no key and takes no command. A relayer can fetch a
-signed message here and deliver it itself.
+Everything it shows is public once it is on a chain: bodies, signatures, proofs. It shows no key. It takes one command, which costs no more than
+was paid for: to prove an answer that was signed without a proof (`oracle.node.demand`). A relayer can fetch a signed message here and deliver it.
 """
 
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
+from http import HTTPStatus
 from itertools import islice
 
 from aiohttp import web
 
 from oracle.errors import JournalError
 from oracle.node.core import Node
+from oracle.node.demand import Demand
 from oracle.pipeline import Work, needs_signature
 from oracle.ports import Receipt
 from oracle.protocol.hashing import merkle_branch
@@ -22,6 +24,15 @@ from oracle.protocol.types import Digest
 MAX_LISTED = 100
 STALE_SECONDS = 60.0
 """A chain that has not been read for this long makes the node unhealthy."""
+
+
+DEMAND_STATUS = {
+    Demand.UNKNOWN: HTTPStatus.NOT_FOUND,
+    Demand.NOTHING: HTTPStatus.CONFLICT,
+    Demand.FULL: HTTPStatus.SERVICE_UNAVAILABLE,
+    Demand.WAITING: HTTPStatus.ACCEPTED,
+    Demand.DONE: HTTPStatus.OK,
+}
 
 
 def health(node: Node) -> tuple[bool, dict[str, object]]:
@@ -117,7 +128,9 @@ def _parse(text: str) -> bytes:
 
 
 def application(node: Node) -> web.Application:
-    """The aiohttp application: `/health`, `/metrics`, `/messages` (the oldest open ones), `/messages/{id}`, `/proofs/{id}`."""
+    """The aiohttp application: `/health`, `/metrics`, `/messages` (the oldest open ones), `/messages/{id}`, `/proofs/{id}`; POST
+    `/messages/{id}/proof` demands a proof.
+    """
 
     async def get_health(_: web.Request) -> web.Response:
         well, report = health(node)
@@ -147,6 +160,10 @@ def application(node: Node) -> web.Application:
             raise web.HTTPNotFound(text="This node keeps no proof with that hash.") from error
         return web.Response(body=proof, content_type="application/octet-stream")
 
+    async def demand_proof(request: web.Request) -> web.Response:
+        demand = node.demands.demand(Digest(_parse(request.match_info["id"])))
+        return web.json_response({"proof": demand.value}, status=DEMAND_STATUS[demand])
+
     app = web.Application()
     app.add_routes(
         [
@@ -154,6 +171,7 @@ def application(node: Node) -> web.Application:
             web.get("/metrics", get_metrics),
             web.get("/messages", get_messages),
             web.get("/messages/{id}", get_message),
+            web.post("/messages/{id}/proof", demand_proof),
             web.get("/proofs/{id}", get_proof),
         ]
     )
