@@ -119,6 +119,11 @@ def ensure_model(name: str, *, root: Path | None = None, progress: Progress = qu
     return open_model(build(root=root, progress=progress))
 
 
+def obtain_model(wanted: str, *, root: Path | None = None) -> ModelArtifacts:
+    """A model that comes with Sibyl, built if need be, or one of this machine's catalogue by name or id. Raises ModelError."""
+    return ensure_model(wanted, root=root) if wanted in BUILDERS else find_model(wanted, root)
+
+
 def open_model(directory: Path) -> ModelArtifacts:
     """The model in `directory`. Raises ModelError unless every file is whole and the model id is its own."""
     try:

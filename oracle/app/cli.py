@@ -21,6 +21,7 @@ from oracle.app import (
     model_commands,
     soak_commands,
     srs_commands,
+    store_commands,
 )
 from oracle.app.logs import configure_logs
 from oracle.errors import ConfigError, SibylError
@@ -97,6 +98,9 @@ def devnet_up(
     directory: Annotated[
         Path | None, typer.Option(help="Where keys, logs and journals go; a temporary one by default.")
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="What is asked there: a name or id of `sibyl model list`; tumour unless given.")
+    ] = None,
     guard: Annotated[
         bool, typer.Option(help="Register ether with a guard: more than 100 ether need a risk score of the oracle.")
     ] = False,
@@ -110,7 +114,7 @@ def devnet_up(
 
     _quiet_logs()
     faults = None if not chaos else secrets.randbelow(1 << 32) if seed is None else seed
-    _run(run_devnet(console, nodes, (evm_port, solana_port), directory, guarded=guard, chaos=faults))
+    _run(run_devnet(console, nodes, (evm_port, solana_port), directory, model=model, guarded=guard, chaos=faults))
 
 
 @node_app.command("run")
@@ -210,6 +214,7 @@ def model_sample(
 srs_app = typer.Typer(help="Reference strings that proofs rest on.", no_args_is_help=True)
 app.add_typer(srs_app, name="srs")
 srs_commands.add_commands(srs_app, console)
+store_commands.add_commands(model_app, console)
 committee_commands.add_commands(committee_app, console)
 keystore_commands.add_commands(committee_app, console)
 journal_commands.add_commands(journal_app, console)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from circuits.tuning.publish import Labelling
     from circuits.tuning.search import Found, Wish
 
+SRS_SECONDS = 900.0
+"""A local reference string of 2^18 points on a busy machine; each is made once."""
 GOALS = ("prove-time", "gas", "memory", "accuracy")
 
 
@@ -198,7 +200,7 @@ def _srs(ceremony: bool) -> "Callable[[int], Srs]":
         return ceremony_srs
     from circuits.compile import local_srs
 
-    return local_srs
+    return lambda k: local_srs(k, deadline=SRS_SECONDS)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from bridges.solana.instructions import GroupKey as SolanaGroupKey
 from bridges.solana.tokens import SolanaTokens
 from bridges.solana.tokens_instructions import Link, Settings
 from bridges.solana.tokens_redeemer import TokenLookup
-from circuits.catalogue import ModelArtifacts, ensure_model
+from circuits.catalogue import ModelArtifacts, obtain_model
 from circuits.models.risk.build import RECOMMENDED_BOUND
 from contracts.evm.build import compile_verifier
 from oracle.app.devnet.chains import AnvilChain, SurfnetChain, start_anvil, start_surfnet
@@ -54,6 +54,7 @@ from oracle.app.devnet.programs import (
     introduce,
     planned_programs,
 )
+from oracle.app.setup import DEMONSTRATION_MODEL, GUARD_MODEL
 from oracle.app.toolchain import Toolchain
 from oracle.errors import Transient
 from oracle.protocol.interop import InteropAddress
@@ -93,6 +94,8 @@ class DevnetOptions:
     slot_milliseconds: int = 100
     prove_takeover: float = 8.0
     """Seconds after which the next member proves in the place of a silent one."""
+    model: str = DEMONSTRATION_MODEL
+    """What questions are about: a model that comes with Sibyl, or one of this machine's catalogue."""
     guarded: bool = False
     """Whether ether is registered with a guard: transfers of more than GUARD_LIMIT need a risk score, which the oracle itself gives."""
 
@@ -192,8 +195,8 @@ async def running_devnet(
         if directory is None:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sibyl-devnet-")))
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        names = ("tumour", "risk") if options.guarded else ("tumour",)
-        models = tuple([await asyncio.to_thread(ensure_model, name) for name in names])
+        names = (options.model, GUARD_MODEL) if options.guarded else (options.model,)
+        models = tuple([await asyncio.to_thread(obtain_model, name) for name in names])
         nodes = plan_nodes(directory, options.nodes)
         node_keys = [Keypair() for _ in nodes]
         user, stranger, treasury = Keypair(), Keypair(), Keypair().pubkey()

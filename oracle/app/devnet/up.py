@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -23,15 +24,20 @@ async def run_devnet(
     ports: tuple[int, int],
     directory: Path | None,
     *,
+    model: str | None = None,
     guarded: bool = False,
     chaos: int | None = None,
 ) -> None:
     """Set up, start, tell where everything is, and wait. `chaos`: seed of the faults that it suffers meanwhile; none for a quiet devnet.
 
+    `model`: what questions are about, by name or id; the demonstration's unless given.
+
     Raises ChainError when one of its processes ends by itself.
     """
     toolchain = run_setup(console)
     options = DevnetOptions(nodes=nodes, evm_port=ports[0], solana_port=ports[1], guarded=guarded)
+    if model is not None:
+        options = replace(options, model=model)
 
     def tell(line: str) -> None:
         console.print(f"[dim]·[/] {line}", highlight=False)
