@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
@@ -21,10 +21,12 @@ from bridges.frost.transport import PeerCertificate, PeerClient, TransportIdenti
 from bridges.solana import instructions
 from bridges.solana.instructions import Envelope, HomeRequest
 from bridges.solana.layout import ProgramAddresses
+from bridges.solana.submitter import SolanaSubmitter
 from bridges.solana.transactions import TransactionSender
 from circuits.card import HeldoutRow
+from circuits.halo2.upload import upload_for
 from circuits.prover import LocalProver
-from oracle.app.asking import EVM, Asked, DevnetUser, Question
+from oracle.app.asking import EVM, SOLANA, Asked, DevnetUser, Question
 from oracle.app.committee import FrostCommittee
 from oracle.app.devnet.network import Devnet
 from oracle.errors import Rejected, SibylError, SigningError
@@ -140,6 +142,43 @@ class Liar:
         receipt = await self._submitter().submit(Submission(message, None, asked.request, made.proof))
         tell("    the honest proof, from the same stranger, is taken" if receipt else "    a node had answered first")
         return refusals
+
+    async def doctored_proof_on_solana(
+        self, prover: LocalProver, row: HeldoutRow, tell: Callable[[str], None]
+    ) -> list[Refusal]:
+        """The same on Solana, whose verifier program checks the proof."""
+        made = await prover.prove(self.user.model.model_id, row.inputs)
+        asked = await self.user.ask(Question(row.inputs, SOLANA, Policy.PROVEN))
+        honest = Outcome(Status.ANSWERED, made.outputs, self.user.model.output_scale)
+        (message,) = result_messages(asked.request, honest)
+        (false,) = result_messages(asked.request, replace(honest, outputs=tuple(-value for value in made.outputs)))
+        middle = len(made.proof) // 2
+        doctored = made.proof[:middle] + bytes([made.proof[middle] ^ 1]) + made.proof[middle + 1 :]
+        refusals = [
+            await self._refused_by_verifier("a proof with one bit changed", message, asked, doctored),
+            await self._refused_by_verifier("an honest proof, another answer", false, asked, made.proof),
+        ]
+        receipt = await self._solana_submitter().submit(Submission(message, None, asked.request, made.proof))
+        tell(
+            "    the honest proof, from the same stranger, is taken there"
+            if receipt
+            else "    a node had answered first"
+        )
+        return refusals
+
+    def _solana_submitter(self) -> SolanaSubmitter:
+        key = Keypair.from_bytes(bytes.fromhex(self.user.devnet.solana.stranger_key[2:]))
+        gateway = self.user.solana_endpoint.gateway
+        return SolanaSubmitter(self.user.solana_client, gateway, key, pack=upload_for)
+
+    async def _refused_by_verifier(self, tried: str, message: Message, asked: Asked, proof: bytes) -> Refusal:
+        try:
+            receipt = await self._solana_submitter().submit(Submission(message, None, asked.request, proof))
+        except Rejected as error:
+            return Refusal(tried, "the verifier on Solana", _reason(error))
+        if receipt is None:
+            return Refusal(tried, "the Solana program", "the request is answered already")
+        raise LieAccepted(f"The Solana program took {tried}.")
 
     def _submitter(self) -> EvmSubmitter:
         hub = evm_account(bytes.fromhex(self.user.devnet.evm.hub[2:]))

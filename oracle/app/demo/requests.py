@@ -41,6 +41,7 @@ def cases(rows: tuple[HeldoutRow, ...]) -> tuple[Case, ...]:
         Case(malignant[1], EVM, Policy.PROVEN),
         Case(benign[1], SOLANA, Policy.ATTESTED, Policy.ATTESTED),
         Case(malignant[2], SOLANA, Policy.ATTESTED, Policy.BOTH),
+        Case(malignant[3], SOLANA, Policy.PROVEN),
     )
 
 

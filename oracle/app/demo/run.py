@@ -7,12 +7,14 @@ from pathlib import Path
 
 import psutil
 from rich.console import Console
+from solders.pubkey import Pubkey
 
+from bridges.solana.verifier_layout import VerifierAddresses
 from circuits.prover import LocalProver
 from contracts.solana.build import build_programs
-from oracle.app.asking import EVM, DevnetUser, open_user
+from oracle.app.asking import EVM, SOLANA, DevnetUser, open_user
 from oracle.app.demo.lies import Liar, Refusal
-from oracle.app.demo.report import agreed, as_json, demo_figures, print_report, rows
+from oracle.app.demo.report import SolanaTransactions, agreed, as_json, demo_figures, print_report, rows
 from oracle.app.demo.requests import Answered, ask_all, cases
 from oracle.app.demo.round_trip import holdings_table, round_trip
 from oracle.app.devnet.network import Devnet, DevnetOptions, running_devnet
@@ -73,12 +75,13 @@ async def _lies(
     liar: Liar, answered: list[Answered], prover: LocalProver, tell: Callable[[str], None]
 ) -> list[Refusal]:
     both = next(one for one in answered if one.case.origin == EVM and one.case.policy is Policy.BOTH)
-    from_solana = next(one for one in answered if one.case.origin != EVM)
-    unasked = next(row for row in liar.devnet.model.heldout() if all(row != one.case.row for one in answered))
+    from_solana = next(one for one in answered if one.case.origin != EVM and one.case.remote_policy is not None)
+    unasked = [row for row in liar.devnet.model.heldout() if all(row != one.case.row for one in answered)]
     tell(f"node {liar.member} reports another output")
     refusals = await liar.another_output(both.asked)
-    tell("a stranger answers a PROVEN request with doctored proofs")
-    refusals += await liar.doctored_proof(prover, unasked, tell)
+    tell("a stranger answers PROVEN requests with doctored proofs, on both chains")
+    refusals += await liar.doctored_proof(prover, unasked[0], tell)
+    refusals += await liar.doctored_proof_on_solana(prover, unasked[1], tell)
     tell("signed messages are delivered again, and to the wrong chain")
     first, second = await liar.signed(both.asked), await liar.signed(from_solana.asked)
     refusals += await liar.replay(first)
@@ -87,11 +90,18 @@ async def _lies(
     return refusals
 
 
-async def _solana_transactions(user: DevnetUser, answered: list[Answered]) -> int:
-    """Transactions that touched the replay bitmaps of the answers: every delivery does, and nothing else."""
-    at = user.solana.addresses
+async def _solana_transactions(user: DevnetUser, answered: list[Answered]) -> SolanaTransactions:
+    """By the accounts that the transactions touched: every delivery touches a replay bitmap, a proof's upload and its check the proof's account."""
+    at, client = user.solana.addresses, user.solana_client
     bitmaps = {at.replay(one.asked.request.origin, one.asked.request.sequence).address for one in answered}
-    return sum([await user.solana_client.activity(bitmap) for bitmap in bitmaps])
+    deliveries = sum([await client.activity(bitmap) for bitmap in bitmaps])
+    verifier = VerifierAddresses(Pubkey.from_string(user.devnet.solana.verifier_program))
+    proven = [one.asked for one in answered if (one.case.origin, one.case.policy) == (SOLANA, Policy.PROVEN)]
+    answers = [await user.solana.answer(asked.request_id) for asked in proven]
+    proofs = [
+        verifier.proof(answer.result.request_id, answer.payer).address for answer in answers if answer is not None
+    ]
+    return SolanaTransactions(deliveries - len(proofs), sum([await client.activity(proof) for proof in proofs]))
 
 
 def _largest_node_mb(devnet: Devnet) -> float:
