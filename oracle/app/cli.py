@@ -22,6 +22,7 @@ from oracle.app import (
     soak_commands,
     srs_commands,
     store_commands,
+    store_commands,
 )
 from oracle.app.logs import configure_logs
 from oracle.errors import ConfigError, SibylError
@@ -214,6 +215,7 @@ def model_sample(
 srs_app = typer.Typer(help="Reference strings that proofs rest on.", no_args_is_help=True)
 app.add_typer(srs_app, name="srs")
 srs_commands.add_commands(srs_app, console)
+store_commands.add_commands(model_app, console)
 store_commands.add_commands(model_app, console)
 committee_commands.add_commands(committee_app, console)
 keystore_commands.add_commands(committee_app, console)
