@@ -1,146 +1,46 @@
-"""The journal: every event of the pipeline, the readers' cursors and the proofs, in one SQLite file (WAL).
+"""The journal: every event of the pipeline, the readers' cursors, the signatures and the proofs, in one SQLite file (WAL).
 
 Guarantees: an event and the cursor that goes with it are on disk (synchronous=FULL) before `append` returns, or neither is; events come back in the
-order in which they were appended; each row carries a chained checksum, so a row that was changed, reordered, or lost before another is found at
-start and named, and so is a journal whose end was cut off; one process at a time holds the file; a file of an older schema is brought up to date in
-one transaction. It does not judge events: only what the pipeline accepted is appended. Whoever can write the file can forge it: the checksums
+order in which they were appended; each row carries a checksum and the number of the row before it, so a row that was changed, moved, or lost is
+found at start and named, and so is a journal whose end was cut off; one process at a time holds the file; an older schema is brought up to date in
+one transaction; a signature is kept once for all works that it covers; what is forgotten goes piece by piece, at a cost of what goes and not of
+what stays. A full disk or one that became read-only raises JournalError and changes nothing; the journal goes on when that has passed.
+It does not judge events: only what the pipeline accepted is appended. Whoever can write the file can forge it: the checksums
 are against accidents.
 """
 
-import hashlib
-import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, TypedDict
+from typing import Final
 
+from oracle import journal_rows as rows
 from oracle.errors import JournalError
-from oracle.pipeline import (
-    Approved,
-    Attested,
-    Confirmed,
-    DeadLettered,
-    Delivered,
-    Dropped,
-    Event,
-    Expired,
-    Inferred,
-    Lapsed,
-    Millis,
-    Observed,
-    Outdated,
-    Proved,
-    Retried,
-    Vanished,
-)
+from oracle.pipeline import Attested, Event
 from oracle.ports import Cursor, GroupAttestation
 from oracle.protocol.errors import ProtocolError
 from oracle.protocol.hashing import keccak256
-from oracle.protocol.message import Message, Outcome, encode_endpoint
-from oracle.protocol.types import CommitteeEpoch, Digest, Endpoint, Status
+from oracle.protocol.message import encode_endpoint
+from oracle.protocol.types import Digest, Endpoint
 
-SCHEMA_VERSION: Final = 2
-_CHECK_SIZE: Final = 8
+SCHEMA_VERSION: Final = 3
+MAX_SIGNATURES: Final = 1024
+"""Signatures that are remembered while events are read, so that works share them in memory as they do in the file."""
 _SCHEMA: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE events (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL, checksum BLOB NOT NULL) STRICT;
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY, previous INTEGER NOT NULL, kind TEXT NOT NULL, work BLOB NOT NULL, reference BLOB, body TEXT NOT NULL,
+    checksum BLOB NOT NULL
+) STRICT;
+CREATE INDEX events_work ON events (work);
+CREATE INDEX events_reference ON events (reference) WHERE reference IS NOT NULL;
+CREATE TABLE signatures (id BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT;
 CREATE TABLE cursors (origin BLOB PRIMARY KEY, cursor INTEGER NOT NULL) STRICT;
 CREATE TABLE proofs (id BLOB PRIMARY KEY, proof BLOB NOT NULL, seconds REAL) STRICT;
 """
-
-
-class _Row(TypedDict, total=False):
-    """JSON form of any event; which keys are there depends on its kind."""
-
-    work: str
-    at: int
-    body: str
-    status: int
-    outputs: list[int]
-    output_scale: int
-    proof: str
-    prover: int
-    epoch: int
-    signature: str
-    digests: list[str]
-    digest: str
-    number: int
-    reason: str
-
-
-def _encode(event: Event) -> _Row:
-    row: _Row = {"at": event.at}
-    if not isinstance(event, Observed):
-        row["work"] = event.work_id.hex()
-    match event:
-        case Observed(message=message):
-            row["body"] = message.to_bytes().hex()
-        case Inferred(outcome=outcome):
-            row |= {"status": outcome.status, "outputs": list(outcome.outputs), "output_scale": outcome.output_scale}
-        case Proved(proof_id=proof_id, prover=prover):
-            row |= {"proof": proof_id.hex(), "prover": prover}
-        case Attested(attestation=attestation):
-            row |= {"epoch": attestation.epoch, "signature": attestation.signature.hex()}
-            row["digests"] = [digest.hex() for digest in attestation.digests]
-        case Outdated(epoch=epoch):
-            row["epoch"] = epoch
-        case Delivered(digest=digest) | Confirmed(digest=digest) | Vanished(digest=digest):
-            row["digest"] = digest.hex()
-        case DeadLettered(digest=digest, number=number, reason=reason):
-            row |= {"digest": digest.hex(), "number": number, "reason": reason}
-        case Retried(digest=digest, number=number) | Dropped(digest=digest, number=number):
-            row |= {"digest": digest.hex(), "number": number}
-        case Expired() | Approved() | Lapsed():
-            pass
-    return row
-
-
-def _digest(row: _Row) -> Digest:
-    return Digest(bytes.fromhex(row["digest"]))
-
-
-def _attestation(row: _Row) -> GroupAttestation:
-    digests = tuple(Digest(bytes.fromhex(digest)) for digest in row["digests"])
-    return GroupAttestation(CommitteeEpoch(row["epoch"]), bytes.fromhex(row["signature"]), digests)
-
-
-_DECODERS: Final[dict[str, Callable[[Digest, Millis, _Row], Event]]] = {
-    "Inferred": lambda work, at, row: Inferred(
-        work, Outcome(Status(row["status"]), tuple(row["outputs"]), row["output_scale"]), at
-    ),
-    "Proved": lambda work, at, row: Proved(work, bytes.fromhex(row["proof"]), row["prover"], at),
-    "Attested": lambda work, at, row: Attested(work, _attestation(row), at),
-    "Outdated": lambda work, at, row: Outdated(work, CommitteeEpoch(row["epoch"]), at),
-    "Delivered": lambda work, at, row: Delivered(work, _digest(row), at),
-    "Confirmed": lambda work, at, row: Confirmed(work, _digest(row), at),
-    "Vanished": lambda work, at, row: Vanished(work, _digest(row), at),
-    "DeadLettered": lambda work, at, row: DeadLettered(work, _digest(row), row["number"], row["reason"], at),
-    "Retried": lambda work, at, row: Retried(work, _digest(row), row["number"], at),
-    "Dropped": lambda work, at, row: Dropped(work, _digest(row), row["number"], at),
-    "Expired": lambda work, at, row: Expired(work, at),
-    "Approved": lambda work, at, row: Approved(work, at),
-    "Lapsed": lambda work, at, row: Lapsed(work, at),
-}
-
-
-def _decode(kind: str, row: _Row) -> Event:
-    at = Millis(row["at"])
-    if kind == "Observed":
-        return Observed(Message.from_bytes(bytes.fromhex(row["body"])), at)
-    return _DECODERS[kind](Digest(bytes.fromhex(row["work"])), at, row)
-
-
-Checksum = Callable[[bytes, str, str], bytes]
-"""`(the row before's, kind, body)` to 8 bytes."""
-
-
-def _checksum(previous: bytes, kind: str, body: str) -> bytes:
-    return hashlib.blake2b(b"".join((previous, kind.encode(), b"\0", body.encode())), digest_size=_CHECK_SIZE).digest()
-
-
-def _checksum_of_schema_1(previous: bytes, kind: str, body: str) -> bytes:
-    return keccak256(previous, kind.encode(), b"\0", body.encode())[:_CHECK_SIZE]
+_INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 class Journal:
@@ -152,7 +52,7 @@ class Journal:
         Raises JournalError when it is in use by another process, not a journal, damaged, or of another version.
         """
         self.path = path
-        self._last = b""
+        self._last = 0
         with self._mapped():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
@@ -171,21 +71,28 @@ class Journal:
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if not tables:
             with self._transaction():
-                for statement in _SCHEMA.split(";")[:-1]:
-                    self._db.execute(statement)
+                self._create(_SCHEMA)
                 self._set_meta("schema", str(SCHEMA_VERSION))
-                self._set_meta("head", "")
+                self._set_meta("head", "0")
         (damage,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if damage != "ok":
             raise JournalError(self._damaged(str(damage)))
         version = self._meta("schema")
-        if version == "1":
-            self._from_schema_1()
+        if version in ("1", "2"):
+            self._from_old_schema(version)
         elif version != str(SCHEMA_VERSION):
             raise JournalError(
                 f"The journal {self.path} has schema {version}, this program writes {SCHEMA_VERSION}. "
                 "Run the version of sibyl that wrote it, or move the file away to start afresh."
             )
+        head = self._meta("head") or ""
+        if not head.isdecimal():
+            raise JournalError(self._damaged("it does not say how many events it has"))
+        self._last = int(head)
+
+    def _create(self, schema: str) -> None:
+        for statement in schema.split(";")[:-1]:
+            self._db.execute(statement)
 
     def _meta(self, name: str) -> str | None:
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
@@ -194,32 +101,51 @@ class Journal:
     def _set_meta(self, name: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
-    def _from_schema_1(self) -> None:
-        """Schema 1 had slower checksums, and nothing that told of a lost end."""
+    def _from_old_schema(self, version: str) -> None:
+        """Schemas 1 and 2 chained checksums, and kept a signature with each event; schema 1 had nothing that told of a lost end."""
         with self._transaction():
-            self._rewrite(list(self._rows(_checksum_of_schema_1)))
+            events = list(self._old_events(version))
+            for table in ("events", "signatures"):
+                self._db.execute(f"DROP TABLE IF EXISTS {table}")
+            kept = ("meta", "cursors", "proofs")
+            self._create(
+                ";".join(one for one in _SCHEMA.split(";") if not any(f"TABLE {name} " in one for name in kept))
+            )
+            last = self._insert(events, 0)
+            self._set_meta("head", str(last))
             self._set_meta("schema", str(SCHEMA_VERSION))
 
-    def _rows(self, checksum: Checksum) -> Iterator[tuple[int, str, str]]:
-        """(number, kind, body) of every event. Raises JournalError at the first whose checksum is wrong."""
-        last = b""
+    def _old_events(self, version: str) -> Iterator[Event]:
+        last, checksum = b"", rows.checksum_of_schema_1 if version == "1" else rows.checksum_of_schema_2
         for number, kind, body, found in self._db.execute("SELECT id, kind, body, checksum FROM events ORDER BY id"):
             last = checksum(last, kind, body)
             if found != last:
                 raise JournalError(self._damaged(f"event {number} has a wrong checksum"))
-            yield number, kind, body
-        self._last = last
+            try:
+                yield rows.decode_old(kind, body)
+            except (KeyError, ValueError, ProtocolError) as error:
+                raise JournalError(self._damaged(f"event {number} cannot be read: {error}")) from error
+        if version != "1" and last.hex() != self._meta("head"):
+            raise JournalError(self._damaged("its last events are missing"))
 
-    def _rewrite(self, rows: list[tuple[int, str, str]]) -> None:
-        """Make these all the events there are, within a transaction of the caller."""
-        last, checked = b"", []
-        for number, kind, body in rows:
-            last = _checksum(last, kind, body)
-            checked.append((number, kind, body, last))
-        self._db.execute("DELETE FROM events")
-        self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", checked)
-        self._set_meta("head", last.hex())
-        self._last = last
+    def _insert(self, events: Iterable[Event], last: int) -> int:
+        """Write events, and the signatures that they name, after number `last`; the new last. Within a transaction of the caller."""
+        written: dict[int, bytes] = {}
+        """Signatures of this call, by identity: a batch's works share one object."""
+        for event in events:
+            if isinstance(event, Attested):
+                reference = written.get(id(event.attestation))
+                if reference is None:
+                    data = rows.encode_signature(event.attestation)
+                    reference = written[id(event.attestation)] = rows.signature_id(data)
+                    self._db.execute("INSERT OR IGNORE INTO signatures VALUES (?, ?)", (reference, data))
+            else:
+                reference = rows.reference(event)
+            number, kind, body = last + 1, type(event).__name__, rows.encode(event)
+            check = rows.checksum(number, last, kind, event.work_id, reference, body)
+            self._db.execute(_INSERT, (number, last, kind, event.work_id, reference, body, check))
+            last = number
+        return last
 
     def _damaged(self, how: str) -> str:
         return (
@@ -250,10 +176,13 @@ class Journal:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            # When the disk is full or fails SQLite may have rolled back by itself, also while it committed.
+            if self._db.in_transaction:
+                with suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     def identify(self, member: str, keys: Sequence[str] = ()) -> None:
         """Tie the file to one member, and to the group keys of its committee: it stays this member's while one key leads to the next.
@@ -275,29 +204,45 @@ class Journal:
 
     def replay(self) -> Iterator[Event]:
         """All events from the first on. Raises JournalError at the first row that is not what was written."""
+        signatures: OrderedDict[bytes, GroupAttestation] = OrderedDict()
+
+        def signature(reference: bytes) -> GroupAttestation:
+            found = signatures.get(reference)
+            if found is None:
+                found = signatures[reference] = self._signature(reference)
+                if len(signatures) > MAX_SIGNATURES:
+                    signatures.popitem(last=False)
+            return found
+
+        last = 0
         with self._mapped():
-            for number, kind, body in self._rows(_checksum):
-                yield self._decoded(number, kind, body)
-            if self._last.hex() != self._meta("head"):
+            every = "SELECT id, previous, kind, work, reference, body, checksum FROM events ORDER BY id"
+            for number, previous, kind, work, reference, body, found in self._db.execute(every):
+                if found != rows.checksum(number, previous, kind, work, reference, body):
+                    raise JournalError(self._damaged(f"event {number} has a wrong checksum"))
+                if previous != last:
+                    raise JournalError(self._damaged(f"event {previous} is missing before event {number}"))
+                last = number
+                try:
+                    event = rows.decode(kind, work, reference, body, signature)
+                except (KeyError, ValueError, ProtocolError) as error:
+                    raise JournalError(self._damaged(f"event {number} cannot be read: {error}")) from error
+                yield event
+            if last != self._last:
                 raise JournalError(self._damaged("its last events are missing"))
 
-    def _decoded(self, number: int, kind: str, body: str) -> Event:
-        try:
-            return _decode(kind, json.loads(body))
-        except (KeyError, ValueError, ProtocolError) as error:
-            raise JournalError(self._damaged(f"event {number} cannot be read: {error}")) from error
+    def _signature(self, reference: bytes) -> GroupAttestation:
+        """Raises ValueError when it is not what was written."""
+        row = self._db.execute("SELECT body FROM signatures WHERE id = ?", (reference,)).fetchone()
+        if row is None or rows.signature_id(row[0]) != reference:
+            raise ValueError("its signature is missing or was changed")
+        return rows.decode_signature(row[0])
 
     def append(self, events: tuple[Event, ...], cursor: tuple[Endpoint, Cursor] | None = None) -> None:
         """Write events, and a reader's new cursor, in one transaction. Raises JournalError; then nothing was written."""
-        last = self._last
-        rows = []
-        for event in events:
-            kind, body = type(event).__name__, json.dumps(_encode(event), separators=(",", ":"))
-            last = _checksum(last, kind, body)
-            rows.append((kind, body, last))
         with self._mapped(), self._transaction():
-            self._db.executemany("INSERT INTO events (kind, body, checksum) VALUES (?, ?, ?)", rows)
-            self._set_meta("head", last.hex())
+            last = self._insert(events, self._last)
+            self._set_meta("head", str(last))
             if cursor is not None:
                 key = encode_endpoint(cursor[0])
                 self._db.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", (key, cursor[1]))
@@ -324,27 +269,52 @@ class Journal:
             raise JournalError(f"The journal {self.path} holds no proof 0x{proof_id.hex()}.")
         return row[0], row[1]
 
-    def forget(self, works: Collection[Digest]) -> int:
-        """Remove all events of these works, and proofs that no event names any more; how many events went.
+    def forget(self, works: Iterable[Digest]) -> int:
+        """Remove all events of these works, and the proofs and signatures that no event names any more; how many events went.
 
         In one transaction: after a crash all of it is there, or none. Raises JournalError.
         """
-        forgotten = frozenset(works)
+        gone: dict[int, tuple[int, bytes | None]] = {}
         with self._mapped(), self._transaction():
-            kept, proofs, gone = [], set(), 0
-            for number, kind, body in self._rows(_checksum):
-                event = self._decoded(number, kind, body)
-                if event.work_id in forgotten:
-                    gone += 1
-                    continue
-                kept.append((number, kind, body))
-                if isinstance(event, Proved):
-                    proofs.add(event.proof_id)
-            if gone:
-                self._rewrite(kept)
-                every = [row[0] for row in self._db.execute("SELECT id FROM proofs")]
-                self._db.executemany("DELETE FROM proofs WHERE id = ?", [(one,) for one in every if one not in proofs])
-        return gone
+            for work in works:
+                found = self._db.execute("SELECT id, previous, reference FROM events WHERE work = ?", (work,))
+                gone |= {number: (previous, reference) for number, previous, reference in found}
+            self._db.executemany("DELETE FROM events WHERE id = ?", [(number,) for number in gone])
+            last = self._relink(gone)
+            for reference in {reference for _, reference in gone.values() if reference is not None}:
+                for table in ("proofs", "signatures"):
+                    self._db.execute(
+                        f"DELETE FROM {table} WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM events WHERE reference = ?1)",  # noqa: S608 - names of this file
+                        (reference,),
+                    )
+        self._last = last
+        return len(gone)
+
+    def _relink(self, gone: dict[int, tuple[int, bytes | None]]) -> int:
+        """Let the row after each run of removed ones name the row before it. The new last number."""
+        last, run_begins = self._last, 0
+        following = "SELECT id, kind, work, reference, body FROM events WHERE id > ? ORDER BY id LIMIT 1"
+        numbers = sorted(gone)
+        for number, next_gone in zip(numbers, [*numbers[1:], 0], strict=False):
+            if gone[number][0] not in gone:
+                run_begins = gone[number][0]
+            if next_gone and gone[next_gone][0] == number:
+                continue  # within a run
+            row = self._db.execute(following, (number,)).fetchone()
+            if row is None:
+                last = run_begins
+                continue
+            after, kind, work, reference, body = row
+            check = rows.checksum(after, run_begins, kind, work, reference, body)
+            self._db.execute("UPDATE events SET previous = ?, checksum = ? WHERE id = ?", (run_begins, check, after))
+        self._set_meta("head", str(last))
+        return last
+
+    def forget_unnamed_proofs(self) -> int:
+        """Remove proofs that no event names, as a crash between keeping one and recording it leaves; how many. Not while a node runs."""
+        with self._mapped(), self._transaction():
+            unnamed = "DELETE FROM proofs WHERE id NOT IN (SELECT reference FROM events WHERE reference IS NOT NULL)"
+            return self._db.execute(unnamed).rowcount
 
     def limit_pages(self, pages: int) -> None:
         """Let the file grow to at most `pages` SQLite pages (or what it has already); an append beyond that raises JournalError."""

@@ -14,6 +14,9 @@ from oracle.journal import Journal
 from oracle.node.status import describe
 from oracle.pipeline import Millis, Pipeline
 
+CHUNK = 1000
+"""Works that are forgotten in one transaction."""
+
 
 def _open(path: Path) -> Journal:
     if not path.is_file():
@@ -65,6 +68,8 @@ def compact(path: Path, days: float, now: datetime) -> tuple[int, int]:
     try:
         pipeline, _ = _replayed(journal)
         over = pipeline.finished_before(moment)
-        return len(over), journal.forget(over)
+        removed = sum(journal.forget(over[start : start + CHUNK]) for start in range(0, len(over), CHUNK))
+        journal.forget_unnamed_proofs()
+        return len(over), removed
     finally:
         journal.close()

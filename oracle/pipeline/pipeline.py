@@ -17,7 +17,7 @@ class Pipeline:
 
     def __init__(self) -> None:
         self._works: dict[Digest, Work] = {}
-        self._open: dict[Digest, None] = {}
+        self._open: dict[Digest, Stage] = {}
         self._owner: dict[Digest, Digest] = {}
         self._dead: dict[Digest, None] = {}
         self._stages: Counter[Stage] = Counter()
@@ -29,34 +29,42 @@ class Pipeline:
 
     def apply(self, event: Event) -> Work:
         """Record `event`. Raises as `advance` does, and then nothing has changed."""
-        before = self._works.get(event.work_id)
+        work_id = event.work_id
+        before = self._works.get(work_id)
         work = advance(before, event)
         if work is before:
             return work
-        self._count(event.work_id, before, -1)
-        self._works[event.work_id] = work
+        self._works[work_id] = work
         if before is None or before.deliverables is not work.deliverables:
             for digest in work.deliverables:
-                self._owner[digest] = event.work_id
-        if work.finished:
-            self._open.pop(event.work_id, None)
+                self._owner[digest] = work_id
+        was = None if before is None else self._open.get(work_id, before.stage)
+        stage = work.stage
+        counted = self._is_waiting(work_id)
+        if work.finished_at(stage):
+            self._open.pop(work_id, None)
         else:
-            self._open[event.work_id] = None
-        self._count(event.work_id, work, 1)
+            self._open[work_id] = stage
+        if stage is not was:
+            self._move(work_id, was, stage)
+        if counted is not (now_counted := self._is_waiting(work_id)):
+            self._waiting[work.message.origin] += 1 if now_counted else -1
         return work
 
-    def _count(self, work_id: Digest, work: Work | None, by: int) -> None:
-        if work is None:
-            return
-        stage = work.stage
-        self._stages[stage] += by
-        if stage is Stage.DEAD:
-            if by > 0:
-                self._dead[work_id] = None
-            else:
-                self._dead.pop(work_id, None)
-        elif work_id in self._open:
-            self._waiting[work.message.origin] += by
+    def _is_waiting(self, work_id: Digest) -> bool:
+        stage = self._open.get(work_id)
+        return stage is not None and stage is not Stage.DEAD
+
+    def _move(self, work_id: Digest, was: Stage | None, now: Stage | None) -> None:
+        """Keep the counts of the stages."""
+        if was is not None:
+            self._stages[was] -= 1
+        if now is not None:
+            self._stages[now] += 1
+        if was is Stage.DEAD:
+            self._dead.pop(work_id, None)
+        if now is Stage.DEAD:
+            self._dead[work_id] = None
 
     def stages(self) -> dict[Stage, int]:
         """How many works there are of each stage."""
@@ -94,7 +102,8 @@ class Pipeline:
             raise IllegalTransition("Only what is finished can be forgotten.")
         for work_id in gone:
             work = self._works.pop(work_id, None)
-            self._count(work_id, work, -1)
+            if work is not None:
+                self._move(work_id, work.stage, None)
             # A message that lapsed is no deliverable any more, and is its work's id.
             for digest in (work_id, *(() if work is None else work.deliverables)):
                 self._owner.pop(digest, None)

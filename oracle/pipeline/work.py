@@ -121,8 +121,11 @@ class Work:
     @property
     def finished(self) -> bool:
         """Whether nothing is owed any more. A dropped message that can still expire is watched until then: its sender is to be told."""
-        stage = self.stage
-        return stage in (Stage.CONFIRMED, Stage.EXPIRED) or (stage is Stage.DROPPED and not self._can_lapse)
+        return self.finished_at(self.stage)
+
+    def finished_at(self, stage: Stage) -> bool:
+        """`finished`, by who knows the work's stage."""
+        return stage is Stage.CONFIRMED or stage is Stage.EXPIRED or (stage is Stage.DROPPED and not self._can_lapse)
 
     @property
     def _can_lapse(self) -> bool:

@@ -1,12 +1,16 @@
 """The journal keeps what it was given, in order, and says so when it cannot."""
 
+import json
+import random
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from oracle import journal_rows as rows
 from oracle.errors import JournalError
-from oracle.journal import Journal, _checksum_of_schema_1
+from oracle.journal import Journal
 from oracle.pipeline import (
     Approved,
     Attested,
@@ -27,9 +31,9 @@ from oracle.pipeline import (
     Vanished,
 )
 from oracle.ports import Cursor, GroupAttestation
-from oracle.protocol.message import Outcome
+from oracle.protocol.message import Outcome, encode_endpoint
 from oracle.protocol.types import CommitteeEpoch, Digest, Status
-from tests.support.samples import evm_request, plain_message, rotation_post
+from tests.support.samples import EVM, evm_request, plain_message, rotation_post
 
 
 def history() -> tuple[Event, ...]:
@@ -107,6 +111,13 @@ def test_journal__cursor__is_written_with_its_events(tmp_path: Path) -> None:
     "damage",
     [
         "UPDATE events SET body = replace(body, '\"at\":2', '\"at\":3') WHERE id = 2",
+        "UPDATE events SET work = zeroblob(32) WHERE id = 3",
+        "UPDATE events SET reference = zeroblob(32) WHERE id = 3",
+        "UPDATE events SET reference = NULL WHERE id = 3",
+        "UPDATE events SET previous = 1 WHERE id = 3",
+        "DELETE FROM events WHERE id = 1",
+        "DELETE FROM signatures",
+        "UPDATE signatures SET body = zeroblob(200)",
         "DELETE FROM events WHERE id = 2",
         "UPDATE events SET id = 100 WHERE id = 1",
         "UPDATE events SET kind = 'Expired' WHERE id = 4",
@@ -151,7 +162,7 @@ def test_journal__other_schema__names_both_versions(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "j") as db:
         db.execute("UPDATE meta SET value = '99' WHERE name = 'schema'")
     db.close()
-    with pytest.raises(JournalError, match="schema 99, this program writes 2"):
+    with pytest.raises(JournalError, match="schema 99, this program writes 3"):
         Journal(tmp_path / "j")
 
 
@@ -208,38 +219,145 @@ def test_journal__end_cut_off__is_noticed(tmp_path: Path) -> None:
         list(Journal(tmp_path / "j").replay())
 
 
-def old_journal(path: Path, *, damaged: bool = False) -> None:
-    """A file as schema 1 wrote it."""
-    journal = Journal(path)
-    journal.append(history())
-    journal.close()
+OLD_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE events (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL, checksum BLOB NOT NULL) STRICT;
+CREATE TABLE cursors (origin BLOB PRIMARY KEY, cursor INTEGER NOT NULL) STRICT;
+CREATE TABLE proofs (id BLOB PRIMARY KEY, proof BLOB NOT NULL, seconds REAL) STRICT;
+"""
+
+
+def old_body(event: Event) -> str:
+    """As schemas 1 and 2 wrote it: the message, the proof's hash and the whole signature in each row."""
+    row = json.loads(rows.encode(event))
+    if not isinstance(event, Observed):
+        row["work"] = event.work_id.hex()
+    if isinstance(event, Proved):
+        row["proof"] = event.proof_id.hex()
+    if isinstance(event, Attested):
+        signed = event.attestation
+        row |= {
+            "epoch": signed.epoch,
+            "signature": signed.signature.hex(),
+            "digests": [d.hex() for d in signed.digests],
+        }
+    return json.dumps(row, separators=(",", ":"))
+
+
+def old_journal(path: Path, schema: int, damage: str = "") -> None:
+    """A file as an older schema wrote it."""
+    checksum = rows.checksum_of_schema_1 if schema == 1 else rows.checksum_of_schema_2
+    path.touch(mode=0o600)
     with sqlite3.connect(path) as db:
+        db.executescript(OLD_SCHEMA)
         last = b""
-        for number, kind, body in db.execute("SELECT id, kind, body FROM events ORDER BY id").fetchall():
-            last = _checksum_of_schema_1(last, kind, body)
-            db.execute("UPDATE events SET checksum = ? WHERE id = ?", (last, number))
-        db.execute("UPDATE meta SET value = '1' WHERE name = 'schema'")
-        db.execute("DELETE FROM meta WHERE name = 'head'")
-        if damaged:
-            db.execute("UPDATE events SET body = replace(body, '2', '3') WHERE id = 2")
+        for event in history():
+            last = checksum(last, type(event).__name__, old_body(event))
+            row = (type(event).__name__, old_body(event), last)
+            db.execute("INSERT INTO events (kind, body, checksum) VALUES (?, ?, ?)", row)
+        db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(schema),))
+        if schema > 1:
+            db.execute("INSERT INTO meta VALUES ('head', ?)", (last.hex(),))
+        db.execute("INSERT INTO cursors VALUES (?, 7)", (encode_endpoint(EVM),))
+        if damage:
+            assert db.execute(damage).rowcount
     db.close()
 
 
-def test_journal__file_of_schema_1__is_brought_up_to_date_and_goes_on(tmp_path: Path) -> None:
-    old_journal(tmp_path / "j")
+@pytest.mark.parametrize("schema", [1, 2])
+def test_journal__file_of_an_older_schema__is_brought_up_to_date_and_goes_on(tmp_path: Path, schema: int) -> None:
+    old_journal(tmp_path / "j", schema)
     journal = Journal(tmp_path / "j")
     assert tuple(journal.replay()) == history()
+    assert journal.cursor(EVM) == 7
     more = Observed(plain_message(sequence=77), Millis(99))
     journal.append((more,))
     journal.close()
     assert tuple(Journal(tmp_path / "j").replay()) == (*history(), more)
 
 
-def test_journal__damaged_file_of_schema_1__is_refused_and_left_as_it_was(tmp_path: Path) -> None:
-    old_journal(tmp_path / "j", damaged=True)
+@pytest.mark.parametrize("schema", [1, 2])
+def test_journal__damaged_file_of_an_older_schema__is_refused_and_left_as_it_was(tmp_path: Path, schema: int) -> None:
+    old_journal(tmp_path / "j", schema, "UPDATE events SET body = replace(body, '2', '3') WHERE id = 2")
     for _ in range(2):
         with pytest.raises(JournalError, match="event 2 has a wrong checksum"):
             Journal(tmp_path / "j")
+
+
+def test_journal__end_of_a_file_of_schema_2_cut_off__is_noticed(tmp_path: Path) -> None:
+    old_journal(tmp_path / "j", 2, "DELETE FROM events WHERE id = (SELECT max(id) FROM events)")
+    with pytest.raises(JournalError, match="last events are missing"):
+        Journal(tmp_path / "j")
+
+
+def test_journal__signature_over_a_batch__is_kept_once_and_shared_by_its_works(tmp_path: Path) -> None:
+    messages = [plain_message(sequence=number) for number in range(1, 65)]
+    signed = GroupAttestation(CommitteeEpoch(1), b"s" * 65, tuple(message.digest for message in messages))
+    journal = Journal(tmp_path / "j")
+    for message in messages:
+        journal.append((Observed(message, Millis(1)),))
+        journal.append((Attested(message.digest, signed, Millis(2)),))
+    assert journal._db.execute("SELECT count(*) FROM signatures").fetchone() == (1,)
+    found = [event.attestation for event in journal.replay() if isinstance(event, Attested)]
+    assert len(found) == 64
+    assert all(one is found[0] for one in found)
+    assert found[0] == signed
+    assert journal.forget([message.digest for message in messages[:63]]) == 126
+    assert [event.attestation for event in journal.replay() if isinstance(event, Attested)] == [signed]
+    journal.forget([messages[63].digest])
+    assert journal._db.execute("SELECT count(*) FROM signatures").fetchone() == (0,)
+
+
+def test_journal__forgotten_in_any_order__the_rest_replays_and_is_still_checked(tmp_path: Path) -> None:
+    generator = random.Random(7)
+    messages = [plain_message(sequence=number) for number in range(1, 41)]
+    events: list[Event] = [Observed(message, Millis(1)) for message in messages]
+    for kind in (Delivered, Confirmed):
+        generator.shuffle(messages)
+        events += [kind(message.digest, message.digest, Millis(2)) for message in messages]
+    journal = Journal(tmp_path / "j")
+    journal.append(tuple(events))
+    while messages:
+        gone = {messages.pop().digest for _ in range(min(len(messages), generator.randint(1, 6)))}
+        before = len(events)
+        events = [event for event in events if event.work_id not in gone]
+        assert journal.forget(gone) == before - len(events)
+        assert list(journal.replay()) == events
+        more = Observed(plain_message(sequence=100 + len(messages)), Millis(3))
+        journal.append((more,))
+        events.append(more)
+        journal.close()
+        journal = Journal(tmp_path / "j")
+        assert list(journal.replay()) == events
+    with closing(journal):
+        journal._db.execute("DELETE FROM events WHERE id = (SELECT min(id) FROM events)")
+        with pytest.raises(JournalError, match="is missing before"):
+            list(journal.replay())
+
+
+def test_journal__proof_that_two_works_name__stays_until_both_are_forgotten(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    proof = journal.save_proof(b"proof of both")
+    requests = [evm_request(sequence=1), evm_request(sequence=2)]
+    for request in requests:
+        outcome = Outcome(Status.ANSWERED, (-5,), 13)
+        journal.append((Observed(request, Millis(1)), Inferred(request.digest, outcome, Millis(2))))
+        journal.append((Proved(request.digest, proof, 1, Millis(3)),))
+    journal.forget([requests[0].digest])
+    assert journal.proof(proof)[0] == b"proof of both"
+    journal.forget([requests[1].digest])
+    with pytest.raises(JournalError, match="holds no proof"):
+        journal.proof(proof)
+
+
+def test_journal__proof_kept_and_not_yet_recorded__is_not_forgotten_while_the_node_runs(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    message = plain_message()
+    journal.append((Observed(message, Millis(1)),))
+    proof = journal.save_proof(b"on its way")
+    journal.forget([message.digest])
+    assert journal.proof(proof)[0] == b"on its way"
+    assert journal.forget_unnamed_proofs() == 1
 
 
 def test_journal__forgotten_works__are_gone_with_their_proofs_and_the_rest_stays(tmp_path: Path) -> None:
@@ -276,11 +394,11 @@ def test_journal__crash_while_it_forgets__nothing_is_gone(tmp_path: Path, monkey
     class Killed(BaseException):
         pass
 
-    def die(_: list[tuple[int, str, str]]) -> None:
-        journal._db.execute("DELETE FROM events")
+    def die(_: object) -> None:
+        assert journal._db.execute("SELECT count(*) FROM events").fetchone()[0] < len(history())
         raise Killed
 
-    monkeypatch.setattr(journal, "_rewrite", die)
+    monkeypatch.setattr(journal, "_relink", die)
     with pytest.raises(Killed):
         journal.forget([full.digest])
     journal.close()
