@@ -11,6 +11,7 @@ Invariant 3 (own observation only), 10 (a signing nonce is used once).
 
 import itertools
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -32,11 +33,13 @@ from bridges.frost.signing import (
 from bridges.solana.instructions import Envelope
 from oracle.errors import SigningError
 from oracle.protocol.hashing import batch_signing_hash
+from oracle.protocol.message import InferenceResult
 from oracle.protocol.quorum import quorum
-from oracle.protocol.types import CommitteeEpoch, Digest
+from oracle.protocol.types import CommitteeEpoch, Digest, Policy
 from tests.hacks.committee import counted, take_over
 from tests.hacks.world import GROUP, RELEASE, EvmWorld, forgeries, interpolated, secret_of, stolen
 from tests.support import schnorr
+from tests.support import solana_verifier as sv
 from tests.support.network import Network
 from tests.support.samples import EVM, plain_message
 from tests.support.solana_program import Bench
@@ -190,3 +193,20 @@ async def test_hack_ronin_solana__what_two_shares_can_make__refused(bench: Bench
             assert bench.refused(step) == "InvalidSignature"
     key = schnorr.SchnorrKey(interpolated([(int(s.identifier), secret_of(s)) for s in shares[1:]]))
     bench.accepted(bench.delivery(message, bench.envelope(message, key=key)))  # control: three shares
+
+
+async def test_hack_ronin_solana__with_every_key_stolen__what_was_to_be_proven_is_not_signed_away(bench: Bench) -> None:
+    """More than Ronin lost: the whole committee is the thief's. A request under PROVEN has no use for its signature."""
+    world = sv.start(bench)
+    proof = sv.honest()
+    world.upload_key(proof)
+    world.register(world.model(proof))
+    request = world.ask(proof)
+    for policy in Policy:
+        lie = InferenceResult.from_bytes(world.answer(request, proof).payload)
+        payload = replace(lie, policy=policy, outputs=(1 << 40,)).to_bytes()
+        forged = replace(world.answer(request, proof), payload=payload)
+        assert bench.refused(bench.delivery(forged)) == "UnsupportedPolicy"
+    tail = world.upload(request.digest, proof.given)
+    assert bench.refused(world.fulfilment(request, proof, tail, outputs=(1 << 40,))) == "InvalidProof"
+    bench.accepted(world.fulfilment(request, proof, tail))  # control: the true answer needs no committee

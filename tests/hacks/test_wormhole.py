@@ -27,9 +27,11 @@ from oracle.protocol.hashing import batch_signing_hash
 from oracle.protocol.types import Chain, CommitteeEpoch, Endpoint, evm_account
 from tests.hacks.world import GROUP, EvmWorld
 from tests.support import solana_program as sp
+from tests.support import solana_verifier as sv
 from tests.support.evm_chain import DELAY, OPERATORS
 from tests.support.schnorr import SchnorrKey
 from tests.support.solana_program import Bench, bent
+from tests.support.solana_yes import yes_program
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -143,6 +145,32 @@ async def test_hack_wormhole_solana__sysvars_and_fake_sysvars__have_no_place(ben
         assert bench.refused(bent(honest, account_6=place)) == "WrongAddress"
     assert bench.refused(step) == "InvalidSignature"  # every account right, the signature alone is the thief's
     bench.accepted(honest)  # control
+
+
+async def test_hack_wormhole_solana__word_of_another_verifier_or_key__is_not_asked(bench: Bench) -> None:
+    """What Wormhole's program did with the signature check, done with the check of a proof: a program and accounts of the thief's own."""
+    world, proof = sv.start(bench), sv.honest()
+    world.upload_key(proof)
+    world.register(world.model(proof))
+    request, yes = world.ask(proof), Pubkey.new_unique()
+    bench.svm.add_program(yes, yes_program())
+    tail = world.upload(request.digest, proof.given)
+    lie = world.fulfilment(request, proof, tail, outputs=(1,))
+    assert bench.refused(bent(lie, account_5=yes)) == "WrongVerifier"
+    # A second verifier, genuine in every byte, with a key account of its own making.
+    bench.svm.add_program(yes, build_programs().verifier_so.read_bytes())
+    assert bench.refused(bent(lie, account_5=yes)) == "WrongVerifier"
+    fake, key = Keypair().pubkey(), bench.account(world.key_of(proof))
+    for owner in (yes, world.verifier.program, SYSTEM):
+        bench.put(fake, bytes(key.data), owner)
+        assert bench.refused(bent(lie, account_6=fake)) == "WrongVerifier"
+    # And a model account that names them: believed by nobody, for where it lies or whose it is.
+    model = bytes(bench.account(bench.at.model(sp.MODEL).address).data)
+    named = model[: c.MODEL_ACCOUNT_VERIFIER_OFFSET] + bytes(yes) + bytes(fake)
+    for owner, verdict in ((bench.at.program, "WrongAddress"), (yes, "WrongOwner")):
+        bench.put(fake, named, owner)
+        assert bench.refused(bent(lie, account_1=fake, account_5=yes, account_6=fake)) == verdict
+    bench.accepted(world.fulfilment(request, proof, tail))  # control
 
 
 # ---- on EVM ----
