@@ -21,6 +21,7 @@ from circuits.tuning.rewrite import Prepared, rewrite_all
 from circuits.tuning.sample import Sample, read_sample
 from circuits.tuning.subject import STRESS_ROWS, Subject, make_subject, peak
 from circuits.tuning.trials import TrialFailedError, Trials
+from oracle.protocol import constants
 
 CHECKED_ROWS = 64
 """Rows of the sample on which rewrites are checked."""
@@ -91,7 +92,9 @@ def examine(model_path: Path, sample_path: Path, progress: Progress = quiet) -> 
         raise ModelError(
             f"The model has {len(after.outputs)} outputs ({names}); a circuit proves one: export it with the one that counts."
         )
-    return Examined(prepared, sample, make_subject(prepared, sample))
+    subject = make_subject(prepared, sample)
+    _check_counts(len(subject.low), len(subject.floats[0]))
+    return Examined(prepared, sample, subject)
 
 
 def diagnose(model_path: Path, sample_path: Path, root: Path | None = None, progress: Progress = quiet) -> Verdict:
@@ -132,6 +135,18 @@ def _check_form(facts: ModelFacts) -> None:
         )
     if not entry.shape:
         raise ModelError(f"The model's input {entry} has no dimensions; export it as a batch of one row.")
+
+
+def _check_counts(inputs: int, outputs: int) -> None:
+    """Raise ModelError when a request or an answer would be longer than the protocol allows."""
+    if inputs > constants.MAX_INPUTS:
+        raise ModelError(
+            f"The model takes {inputs:,} inputs; a request carries {constants.MAX_INPUTS:,} at most: use fewer features."
+        )
+    if outputs > constants.MAX_OUTPUTS:
+        raise ModelError(
+            f"The model gives {outputs:,} outputs; an answer carries {constants.MAX_OUTPUTS:,} at most: reduce them inside."
+        )
 
 
 def _estimate(verdict: Verdict, examined: Examined, root: Path | None) -> None:

@@ -27,6 +27,8 @@ class FloatModel:
         """Raises ModelError when onnxruntime does not take the model."""
         import onnxruntime  # half a second that a command that needs no model should not pay
 
+        self._errors = (*onnxruntime_errors(), ValueError)
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
@@ -34,7 +36,7 @@ class FloatModel:
             self._session = onnxruntime.InferenceSession(
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
-        except RuntimeError as error:  # every failure of onnxruntime's is one
+        except self._errors as error:
             raise ModelError(f"onnxruntime does not load the model: {_first_line(error)}") from error
         entries = self._session.get_inputs()
         if len(entries) != 1:
@@ -54,12 +56,20 @@ class FloatModel:
         try:
             entry = row.astype(_DTYPES[self._entry.type]).reshape(shape)
             found = self._session.run(None, {self._entry.name: entry})
-        except (RuntimeError, ValueError) as error:
+        except self._errors as error:
             raise ModelError(
                 f"onnxruntime does not run the model on a row of the sample: {_first_line(error)}"
             ) from error
         flat = ((name, _flat(value)) for name, value in zip(self.output_names, found, strict=True))
         return {name: value for name, value in flat if value is not None}
+
+
+def onnxruntime_errors() -> tuple[type[Exception], ...]:
+    """Everything that onnxruntime raises for a model: classes of its own that have no common base, and RuntimeError."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    found = [one for one in vars(state).values() if isinstance(one, type) and issubclass(one, Exception)]
+    return (RuntimeError, *found)
 
 
 def _flat(value: object) -> Rows | None:

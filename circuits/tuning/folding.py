@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from circuits.errors import ModelError
-from circuits.tuning.floats import Rows
+from circuits.tuning.floats import Rows, onnxruntime_errors
 from circuits.tuning.rewritten import Rewritten
 
 _STANDARD = ("", "ai.onnx")
@@ -113,7 +113,7 @@ def fold_constants(model: onnx.ModelProto) -> Rewritten | None:
         options.log_severity_level = 4
         try:
             onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        except RuntimeError:
+        except onnxruntime_errors():
             return None  # `rewrite_all` tells of a model that onnxruntime does not load
         made = onnx.load(options.optimized_model_filepath)
     before, after = len(model.graph.node), len(made.graph.node)

@@ -71,8 +71,10 @@ def read_model(path: Path) -> onnx.ModelProto:
     if not model.graph.node or not model.opset_import:
         raise ModelError(f"{path.name} is not an ONNX file, or it was cut short: it holds no operators.")
     try:
+        if any(not value.type.tensor_type.HasField("shape") for value in model.graph.output):
+            model = onnx.shape_inference.infer_shapes(model)  # some exporters leave it out, and the checker wants it
         onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ModelError(f"{path.name} is not valid ONNX: {_line(error)}") from error
     return model
 
