@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import lru_cache
 
 from oracle.pipeline.events import (
     Approved,
@@ -167,17 +168,21 @@ class Work:
         return frozenset(letter.digest for letter in self.letters if letter.state is state)
 
 
+_result_of = lru_cache(maxsize=4096)(InferenceResult.from_bytes)
+"""What a result says; asked at every look at a work."""
+
+
 def needs_signature(message: Message) -> bool:
     """Everything but an answer under PROVEN, which the proof alone carries (PROTOCOL.md §3, §4)."""
     if message.kind is not Kind.INFERENCE_RESULT:
         return True
-    result = InferenceResult.from_bytes(message.payload)
+    result = _result_of(message.payload)
     return result.policy is not Policy.PROVEN or result.status is not Status.ANSWERED
 
 
 def needs_proof(results: Iterable[Message]) -> bool:
     """Whether members sign (or deliver) these results only after they checked a proof: not for refusals, nor under RECOMPUTED alone."""
-    found = [InferenceResult.from_bytes(message.payload) for message in results]
+    found = [_result_of(message.payload) for message in results]
     return any(one.status is Status.ANSWERED and one.policy is not Policy.RECOMPUTED for one in found)
 
 
