@@ -27,7 +27,7 @@ class FloatModel:
         """Raises ModelError when onnxruntime does not take the model."""
         import onnxruntime  # half a second that a command that needs no model should not pay
 
-        self._errors = (*onnxruntime_errors(), ValueError)
+        self._errors: tuple[type[Exception], ...] = (*onnxruntime_errors(), ValueError)
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
