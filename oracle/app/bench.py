@@ -22,6 +22,7 @@ from oracle.app.asking import EVM, SOLANA, DevnetUser, open_user
 from oracle.app.burst import transfer_burst
 from oracle.app.devnet.network import DevnetOptions, running_devnet
 from oracle.app.figures import Figure, figure, figures_table, write_figures
+from oracle.app.load import request_load
 from oracle.app.scale import frost_figures
 from oracle.app.setup import DEMONSTRATION_MODEL, run_setup
 from oracle.app.tokens import ETHER, SOL, open_tokens
@@ -37,6 +38,8 @@ FRESH_COMMAND = "sibyl bench --fresh-clone"
 DEMO_SECONDS, CLONE_SECONDS, DELIVERY_SECONDS = 300.0, 1800.0, 60.0
 MESSAGES = 3
 BURST = 500
+LOAD, PACE = 600, 17.5
+"""Requests, and how many a second: a little over a thousand a minute."""
 SIGNATURE_TEST = "test_verify__gas__within_the_bound"
 SIGNATURE_LOG = "gas of the signature check: "
 RECEIVE_MESSAGE = keccak256(b"receiveMessage(bytes32,bytes,bytes)")[:4]
@@ -60,6 +63,9 @@ async def run_bench(console: Console, output: Path, fresh_clone: bool) -> None:
     console.print(f"[dim]·[/] sending {BURST} transfers each way at once, through a fresh devnet", highlight=False)
     async with running_devnet(toolchain, DevnetOptions()) as devnet, open_user(devnet.file(), devnet.model) as user:
         figures += await _burst(user, console)
+    console.print(f"[dim]·[/] asking {LOAD} questions under RECOMPUTED, through a fresh devnet", highlight=False)
+    async with running_devnet(toolchain, DevnetOptions()) as devnet, open_user(devnet.file(), devnet.model) as user:
+        figures += await _load(user, console)
     console.print("[dim]·[/] making keys and signing with committees of 5 to 100", highlight=False)
     scale = await frost_figures(lambda line: console.print(f"  [dim]{line}[/]", highlight=False))
     figures += scale.figures
@@ -177,6 +183,21 @@ async def _burst(user: DevnetUser, console: Console) -> list[Figure]:
             await tokens.follow(await tokens.register(name), lambda _: None)
         burst = await transfer_burst(tokens, BURST, lambda line: console.print(f"  [dim]{line}[/]", highlight=False))
     return [figure("Token transfers, 500 each way at once, every balance exact", burst.rate, COMMAND)]
+
+
+async def _load(user: DevnetUser, console: Console) -> list[Figure]:
+    """Half the goal's pace for the delay, then all of it for the rate."""
+
+    def tell(line: str) -> None:
+        console.print(f"  [dim]{line}[/]", highlight=False)
+
+    half = await request_load(user, LOAD // 2, PACE / 2, tell)
+    whole = await request_load(user, LOAD, PACE, tell)
+    return [
+        figure("Requests under RECOMPUTED, sustained", whole.per_minute, COMMAND),
+        figure("Request under RECOMPUTED at half that pace, beyond finality, p50", half.quantile(0.5), COMMAND),
+        figure("Request under RECOMPUTED at half that pace, beyond finality, p99", half.quantile(0.99), COMMAND),
+    ]
 
 
 async def _delivery_cost(user: DevnetUser, digest: Digest) -> int:
