@@ -38,7 +38,7 @@ FRESH_COMMAND = "sibyl bench --fresh-clone"
 DEMO_SECONDS, CLONE_SECONDS, DELIVERY_SECONDS = 300.0, 1800.0, 60.0
 MESSAGES = 3
 BURST = 500
-LOAD, PACE = 600, 17.5
+LOAD, PACE = 900, 18.0
 """Requests, and how many a second: a little over a thousand a minute."""
 SIGNATURE_TEST = "test_verify__gas__within_the_bound"
 SIGNATURE_LOG = "gas of the signature check: "
