@@ -16,6 +16,7 @@ from rich.table import Column, Table
 
 from oracle.app import (
     committee_commands,
+    dead_letter_commands,
     journal_commands,
     keystore_commands,
     model_commands,
@@ -53,6 +54,8 @@ app.add_typer(devnet_app, name="devnet")
 app.add_typer(model_app, name="model")
 journal_app = typer.Typer(help="A node's journal. The node must not be running.", no_args_is_help=True)
 app.add_typer(journal_app, name="journal")
+dead_letter_app = typer.Typer(help="Messages that a node gave up delivering.", no_args_is_help=True)
+app.add_typer(dead_letter_app, name="dead-letter")
 committee_app = typer.Typer(help="A committee's keys: made, handed on, renewed.", no_args_is_help=True)
 app.add_typer(committee_app, name="committee")
 
@@ -220,6 +223,7 @@ store_commands.add_commands(model_app, console)
 committee_commands.add_commands(committee_app, console)
 keystore_commands.add_commands(committee_app, console)
 journal_commands.add_commands(journal_app, console)
+dead_letter_commands.add_commands(dead_letter_app, console)
 model_commands.add_commands(model_app, console)
 soak_commands.add_commands(app, console)
 

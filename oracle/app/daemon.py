@@ -31,6 +31,7 @@ from oracle.app.branches import SolanaSizes, branch_depths
 from oracle.app.certificates import kept_certificates
 from oracle.app.chains import ChainPorts, evm_ports, solana_ports
 from oracle.app.committee import FrostCommittee, signed_bodies
+from oracle.app.control import control_road
 from oracle.app.devnet_mark import require_real_devnet
 from oracle.app.epoch_views import epoch_views
 from oracle.app.keyring import EpochWatch, group_keys, opened_keys, taken_by
@@ -242,6 +243,7 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
         server.route(TOPIC_ATTESTATION, node.duties.take_attestation)
         await prover.warm()
         await _start_peer_server(server, config.listen)
+        await stack.enter_async_context(control_road(node, config.data_dir))
         await _start_status(node, config.status, stack)
         await stack.enter_async_context(tidying(chains))
         yield node

@@ -10,7 +10,7 @@ again with growing pauses; anything else ends the group, and the process with it
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -51,6 +51,9 @@ class EventLog(Protocol):
 
     def cursor(self, origin: Endpoint) -> Cursor:
         """Where the reader of `origin` goes on; 0 at first."""
+
+    def forget(self, works: Iterable[Digest]) -> int:
+        """Remove all events of these works at once, or none; how many."""
 
     def save_proof(self, proof: bytes, seconds: float | None = None) -> bytes:
         """Keep a proof; its keccak256."""
@@ -182,6 +185,15 @@ class Node:
             async with self._changed:
                 self._changed.notify_all()
             self._wake.set()
+
+    async def forget(self, works: Sequence[Digest]) -> None:
+        """Drop finished works from disk, then from memory. Raises JournalError or IllegalTransition; then nothing is gone."""
+        async with self._record_lock:
+            self.pipeline.require_finished(works)
+            await self._on_disk(self._journal.forget, works)
+            self.duties.forget(works)
+            self.pipeline.forget(works)
+            self.dispatcher.touch(works)
 
     async def _on_disk(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, call, *arguments)

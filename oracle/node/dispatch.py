@@ -34,6 +34,8 @@ LONGEST_LULL = 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 CHECK_SECONDS = 0.3
 """Between two looks at a delivery that has not changed, while few works are open; with more of them each is looked at less often."""
+MAX_REASON = 500
+"""Characters of a reason that are kept: a chain writes it."""
 SHELVED_CHECK_SECONDS = 60.0
 """Between two looks at what this node gave up: others may still deliver it."""
 
@@ -182,7 +184,9 @@ class Dispatcher:
         letter = work.letter(effect.digest)
         number = 1 if letter is None else letter.number + 1
         try:
-            await node.record(DeadLettered(effect.work_id, effect.digest, number, str(error), node.clock()))
+            await node.record(
+                DeadLettered(effect.work_id, effect.digest, number, str(error)[:MAX_REASON], node.clock())
+            )
         except (SibylError, ProtocolError) as failure:
             # It was delivered or closed meanwhile, or the disk is full: then it is tried again.
             log.warning("not given up", request=effect.work_id.hex()[:16], error=str(failure))

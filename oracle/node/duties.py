@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -68,6 +68,13 @@ class Duties:
         self._node = node
         self._enough = quorum(len(node.member.committee)) - 1
         self._absent_since: dict[Digest, float] = {}
+
+    def forget(self, works: Iterable[Digest]) -> None:
+        """These works, which the pipeline still knows, are about to go."""
+        for work_id in works:
+            work = self._node.pipeline.work(work_id)
+            for digest in () if work is None else work.deliverables:
+                self._absent_since.pop(digest, None)
 
     async def perform(self, effect: Effect) -> bool:
         """Carry out one effect; False when there was nothing new to learn. Raises SibylError or ProtocolError to be tried again."""

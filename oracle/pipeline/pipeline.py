@@ -98,8 +98,7 @@ class Pipeline:
         Raises IllegalTransition (nothing dropped) when one is not finished.
         """
         gone = tuple(works)
-        if any(work_id in self._open for work_id in gone):
-            raise IllegalTransition("Only what is finished can be forgotten.")
+        self.require_finished(gone)
         for work_id in gone:
             work = self._works.pop(work_id, None)
             if work is not None:
@@ -107,6 +106,11 @@ class Pipeline:
             # A message that lapsed is no deliverable any more, and is its work's id.
             for digest in (work_id, *(() if work is None else work.deliverables)):
                 self._owner.pop(digest, None)
+
+    def require_finished(self, works: Iterable[Digest]) -> None:
+        """Raises IllegalTransition unless all of these works may be forgotten."""
+        if any(work_id in self._open for work_id in works):
+            raise IllegalTransition("Only what is finished can be forgotten.")
 
     def work(self, work_id: Digest) -> Work | None:
         """The work of an observed message, by its digest."""
