@@ -42,6 +42,11 @@ class Question:
     policy: Policy
     remote_policy: Policy | None = None
 
+    @property
+    def unproven(self) -> bool:
+        """Whether no proof is made unless somebody asks for it."""
+        return self.policy is Policy.RECOMPUTED and self.remote_policy in (None, Policy.RECOMPUTED)
+
 
 @dataclass(slots=True)
 class Arrival:
@@ -214,7 +219,9 @@ class DevnetUser:
         """Transactions, their costs and the proof, as the nodes that made them tell: a moment later than the chains, since they poll too."""
         for _ in range(EVIDENCE_LOOKS):
             await self._look_for_evidence(asked)
-            if asked.zk_proof is not None and all(arrival.cost is not None for arrival in asked.arrivals):
+            if (asked.zk_proof is not None or asked.question.unproven) and all(
+                arrival.cost is not None for arrival in asked.arrivals
+            ):
                 return
             await asyncio.sleep(4 * POLL_SECONDS)
 

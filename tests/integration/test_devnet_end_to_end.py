@@ -25,6 +25,7 @@ from bridges.solana.layout import InboxAccount, OutboxState
 from oracle.app.asking import EVM, FEE_LAMPORTS, SOLANA, Asked, Question
 from oracle.app.demo.lies import Liar
 from oracle.app.devnet.network import DEPLOYER, PRICE_LAMPORTS, PRICE_WEI, STRANGER
+from oracle.app.load import request_load
 from oracle.errors import Rejected
 from oracle.pipeline import Stage
 from oracle.ports import Submission
@@ -155,6 +156,31 @@ async def test_evm_request__proven_by_a_stranger_before_the_nodes__the_stranger_
     balance = await world.evm_balance(stranger.address)
     cost = await world.evm_gas_cost(await stranger.withdraw())
     assert await world.evm_balance(stranger.address) == balance + credit + PRICE_WEI - cost
+
+
+async def test_recomputed_requests__answered_without_a_proof_and_proven_when_somebody_asks(world: World) -> None:
+    load = await request_load(world.user, 12, 6.0)
+    assert (load.requests, len(load.beyond_finality)) == (12, 12)
+    inputs = patient(world, 6)
+    for origin in (EVM, SOLANA):
+        asked = await world.user.ask(Question(inputs, origin, Policy.RECOMPUTED, Policy.RECOMPUTED))
+        await world.answered_once(asked)
+        assert asked.zk_proof is None
+    node = world.nodes[1].status_url
+    async with asyncio.timeout(ANSWER_SECONDS):
+        while True:
+            async with world.user.http.post(f"{node}/messages/0x{asked.request_id.hex()}/proof") as reply:
+                assert reply.status in (200, 202)
+                if reply.status == 200:
+                    break
+            await asyncio.sleep(0.2)
+    report = await world.report(world.nodes[1], asked.request_id)
+    assert report is not None
+    proof = await world.user.fetch_proof(node, report["proof"]["id"])
+    assert proof is not None
+    outputs = (await world.truth(inputs)).outputs
+    assert await world.prover.verify(world.user.model.model_id, inputs, outputs, proof)
+    await world.assert_once(asked.request, await world.truth(inputs))
 
 
 async def test_solana_requests__evm_attested_and_both__answered_and_decided_once_on_both_chains(world: World) -> None:
