@@ -14,47 +14,29 @@ helps, that is a rotation.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-from bridges.frost.ciphersuite import NONCE_RANDOMNESS_BYTES
+from bridges.frost.dealing import Dealing
 from bridges.frost.dkg_checks import (
     Kind,
-    Link,
-    bad_share_text,
     evidence,
-    key_hash,
-    prove_possession,
-    seal,
-    share_fits,
-    transcript_hash,
-    unseal,
     wrong_certificate_text,
 )
 from bridges.frost.dkg_messages import (
-    X25519_BYTES,
-    BadShare,
     Certificate,
-    Commitments,
-    Complaint,
-    MalformedStatement,
-    NotSigned,
     Phase,
     Quotes,
-    SealedShare,
     SessionKey,
     Signed,
     Statement,
-    UnusableGroupKey,
     WrongCertificate,
 )
-from bridges.frost.dkg_talk import Conversation, Sign
+from bridges.frost.dkg_talk import Sign
 from bridges.frost.errors import DecodeError, GroupError, IllegalTransition, KeyMaterialError
-from bridges.frost.group import UNIFORM_BYTES, Identifier, Scalar, SecretScalar, wipe_fresh_bytes
+from bridges.frost.group import UNIFORM_BYTES, Identifier, Scalar, SecretScalar
 from bridges.frost.keygen import KeyShare, PublicKeyPackage, Randomness, lagrange_coefficient
 from bridges.frost.reshare_checks import Resharing, reshare_rules, reshared_package
 
@@ -75,7 +57,7 @@ class ReshareResult:
     """Each new member's signed CERTIFICATE message."""
 
 
-class Resharer(Conversation):
+class Resharer(Dealing):
     """One member's part in one session."""
 
     def __init__(
@@ -88,20 +70,11 @@ class Resharer(Conversation):
         share: KeyShare | None = None,
     ) -> None:
         """`share`: a dealer's old share, which stays the caller's. Raises KeyMaterialError for a stranger or another key's share."""
-        super().__init__(reshare_rules(resharing), who, session, sign, _COLLECTED)
-        self._resharing, self._randomness = resharing, randomness
-        self._commitments: dict[Identifier, Commitments] = {}
-        self._session_keys: dict[Identifier, bytes] = {}
-        self._certificates: dict[Identifier, Certificate] = {}
-        self._shares: dict[Identifier, SecretScalar] = {}
-        self._transcript = b""
+        super().__init__(reshare_rules(resharing), who, session, sign, _COLLECTED, randomness)
+        self._resharing = resharing
         self._public: PublicKeyPackage | None = None
-        self._share: KeyShare | None = None
         self._result: ReshareResult | None = None
         self._polynomial = self._dealt(share) if who in resharing.dealers else []
-        seed = randomness(X25519_BYTES)
-        self._session_key = X25519PrivateKey.from_private_bytes(seed)
-        wipe_fresh_bytes(seed)
         self._open_round_one()
 
     def _dealt(self, share: KeyShare | None) -> list[SecretScalar]:
@@ -125,12 +98,6 @@ class Resharer(Conversation):
         return self._who in self._resharing.receivers
 
     @property
-    def provisional(self) -> KeyShare | None:
-        """The share to keep aside before `certify`; None at any other time, and for who is no new member."""
-        ready = self._collecting is Phase.CERTIFICATE and (Phase.CERTIFICATE, None) not in self._own
-        return self._share if ready else None
-
-    @property
     def result(self) -> ReshareResult | None:
         """What all new members certified, once they have."""
         return self._result
@@ -142,59 +109,16 @@ class Resharer(Conversation):
             raise IllegalTransition("There is nothing to certify yet, or it was certified already.")
         self._say(Phase.CERTIFICATE, Certificate(self._key_hash(share.public), Scalar(0), Quotes(())).to_bytes())
 
-    def abandon(self) -> None:
-        """End it and wipe all secrets, the certified share excepted. May be called twice."""
-        if self._result is not None:
-            return
-        self._collecting = None
-        for secret in (*self._polynomial, *self._shares.values()):
-            secret.wipe()
-        if self._share is not None:
-            self._share.signing_share.wipe()
-            self._share = None
-
     # ---- messages
 
     def _take(self, message: Signed, body: Statement) -> None:
+        if not isinstance(body, Certificate):
+            super()._take(message, body)
+            return
         sender = message.head.sender
-        match body:
-            case Commitments():
-                self._commitments[sender] = body
-                self._session_keys[sender] = body.session_key
-            case SessionKey():
-                self._session_keys[sender] = body.session_key
-            case Quotes():
-                self._require_one_view(message, body)
-            case SealedShare():
-                self._take_share(message, body)
-            case Certificate():
-                self._certificates[sender] = body
-                if self._public is None or body.key_hash != self._key_hash(self._public):
-                    raise self._wrong_certificate(sender, message)
-
-    def _take_share(self, message: Signed, body: SealedShare) -> None:
-        sender = message.head.sender
-        if body.recipient != self._who:
-            raise NotSigned(f"Member {sender} sent us member {body.recipient}'s share.", (sender,))
-        if body.transcript != self._transcript:
-            text = f"Member {sender} gave a share under another transcript than it had echoed."
-            proof = evidence(Kind.CONTRADICTION, self._heard[Phase.ECHO][sender].to_bytes(), message.to_bytes())
-            raise MalformedStatement(text, (sender,), proof)
-        theirs = self._session_keys[sender]
-        try:
-            self._shares[sender] = unseal(self._link(sender, self._who), body.ciphertext, self._session_key, theirs)
-        except DecodeError:
-            raise self._complaint(message) from None
-
-    def _complaint(self, share: Signed) -> BadShare:
-        whom = share.head.sender
-        opened_key = self._session_key.private_bytes_raw()
-        complaint = self._signed(Phase.COMPLAINT, Complaint(opened_key, share).to_bytes())
-        commits = self._heard[Phase.COMMIT]
-        digests = b"".join(self._view(Phase.COMMIT).digests)
-        own, theirs = commits[self._who].to_bytes(), commits[whom].to_bytes()
-        proof = evidence(Kind.SHARE, complaint.to_bytes(), digests, own, theirs)
-        return BadShare(bad_share_text(whom, self._who), (whom,), proof)
+        self._certificates[sender] = body
+        if self._public is None or body.key_hash != self._key_hash(self._public):
+            raise self._wrong_certificate(sender, message)
 
     def _wrong_certificate(self, who: Identifier, message: Signed) -> WrongCertificate:
         text = wrong_certificate_text(who)
@@ -208,14 +132,10 @@ class Resharer(Conversation):
     # ---- the steps
 
     def _open_round_one(self) -> None:
-        session_key = self._session_key.public_key().public_bytes_raw()
-        if not self._polynomial:
-            self._say(Phase.COMMIT, SessionKey(session_key).to_bytes())
-            return
-        randomness = self._randomness(NONCE_RANDOMNESS_BYTES)
-        proof = prove_possession(self._resharing, self._session, self._who, self._polynomial[0], randomness)
-        points = tuple(coefficient.public_point() for coefficient in self._polynomial)
-        self._say(Phase.COMMIT, Commitments(points, *proof, session_key).to_bytes())
+        if self._polynomial:
+            self._say(Phase.COMMIT, self._own_commitments().to_bytes())
+        else:
+            self._say(Phase.COMMIT, SessionKey(self._session_key.public_key().public_bytes_raw()).to_bytes())
 
     def _conclude_phase(self, phase: Phase) -> None:
         steps = {
@@ -227,75 +147,29 @@ class Resharer(Conversation):
         steps[phase]()
 
     def _deal_shares(self) -> None:
-        digests = self._view(Phase.COMMIT).digests
-        self._transcript = transcript_hash(self._resharing, self._session, digests)
-        for other in self._resharing.receivers if self._polynomial else ():
-            share = self._evaluated(other)
-            if other == self._who:
-                self._shares[other] = share
-                continue
-            sealed = seal(self._link(self._who, other), share, self._session_key, self._session_keys[other])
-            share.wipe()
-            self._say(Phase.SHARE, SealedShare(other, self._transcript, sealed).to_bytes(), other)
-        for coefficient in self._polynomial:
-            coefficient.wipe()
+        self._deal_to(self._resharing.receivers if self._polynomial else ())
         # Who gets no share waits for none, and the only dealer but for oneself may be oneself.
         self._advance_if_complete(Phase.SHARE)
 
-    def _evaluated(self, at: Identifier) -> SecretScalar:
-        value = self._polynomial[-1].copy()
-        for coefficient in reversed(self._polynomial[:-1]):
-            value.times(Scalar(at))
-            value.plus(coefficient)
-        return value
-
-    def _link(self, sender: Identifier, recipient: Identifier) -> Link:
-        return Link(self._resharing.context, self._session, self._transcript, sender, recipient)
-
     def _add_up(self) -> None:
-        if not self._receives:
-            try:
-                self._public = reshared_package(self._resharing, self._commitments)
-            except (GroupError, KeyMaterialError, DecodeError):
-                self._public = None  # the new members will name who did not give them what belongs to it
+        def package() -> PublicKeyPackage:
+            return reshared_package(self._resharing, self._commitments)
+
+        if self._receives:
+            self._share = self._added_up(package)
+            self._public = self._share.public
             return
-        total: SecretScalar | None = None
-        try:
-            for share in self._shares.values():
-                if total is None:
-                    total = share.copy()
-                else:
-                    total.plus(share)
-            if total is None:
-                raise KeyMaterialError("Nobody dealt.")
-            self._public = reshared_package(self._resharing, self._commitments)
-            self._share = KeyShare(self._who, total, self._public)
-        except (DecodeError, GroupError, KeyMaterialError):
-            # The sum is checked first; only when it fails is each share looked at.
-            if total is not None:
-                total.wipe()
-            self._name_bad_share()
-            raise UnusableGroupKey("The dealers' polynomials cancel out; start another session.") from None
-        for share in self._shares.values():
-            share.wipe()
-
-    def _name_bad_share(self) -> None:
-        for who, share in self._shares.items():
-            if not share_fits(share, self._commitments[who].coefficients, self._who):
-                raise self._complaint(self._heard[Phase.SHARE][who])
-
-    def _key_hash(self, public: PublicKeyPackage) -> bytes:
-        return key_hash(self._resharing, self._session, self._transcript, public)
+        with contextlib.suppress(GroupError, KeyMaterialError, DecodeError):
+            self._public = package()  # otherwise the new members will name who did not give them what belongs to it
 
     def _conclude(self) -> None:
         if self._public is None:
             raise IllegalTransition("There is no key to conclude with.")
-        certificates = {who: m.to_bytes() for who, m in sorted(self._heard[Phase.CERTIFICATE].items())}
         self._result = ReshareResult(
             self._share,
             self._public,
             self._session,
             self._transcript,
             self._key_hash(self._public),
-            MappingProxyType(certificates),
+            self._signed_certificates(),
         )

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
+from hashlib import shake_256
+from itertools import count
+from typing import Any, ClassVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from bridges.frost.dkg import DkgResult, Participant
+from bridges.frost.dkg import Participant
 from bridges.frost.dkg_checks import verify_evidence
 from bridges.frost.dkg_messages import Assembly, DkgFault, Head, Phase, Roster, Signed, session_id
 from bridges.frost.group import Identifier
 from bridges.frost.identity import _self_signed
+from bridges.frost.keygen import Randomness
 
 PHASES = (Phase.COMMIT, Phase.ECHO, Phase.SHARE, Phase.READY, Phase.CERTIFICATE)
 Route = tuple[Phase, int, int]
@@ -34,8 +38,19 @@ def roster(n: int = 4, *, name: str = "test", epoch: int = 1) -> Roster:
     return Roster(name, epoch, {Identifier(i): identity(i)[1] for i in range(1, n + 1)})
 
 
-def fresh_session(of: Assembly) -> bytes:
-    return session_id(of, {i: os.urandom(32) for i in of.participants}, 0)
+def fresh_session(of: Assembly, randomness: Randomness = os.urandom) -> bytes:
+    return session_id(of, {i: randomness(32) for i in of.participants}, 0)
+
+
+def repeatable(seed: str) -> Randomness:
+    """The same bytes in the same order, for whoever must be able to do the same thing again."""
+    draws = count()
+
+    def draw(size: int) -> bytes:
+        # A fresh object each time: some callers wipe what they were given.
+        return shake_256(f"{seed} {next(draws)}".encode()).digest(size)
+
+    return draw
 
 
 def signed_by(who: int, of: Assembly, message: Signed) -> bytes:
@@ -54,24 +69,17 @@ def said(of: Assembly, phase: Phase, who: int, session: bytes, body: bytes) -> b
     return signed_by(who, of, Signed(Head(phase, Identifier(who), session), b"", body))
 
 
-@dataclass
-class Ceremony:
-    """All members of one session. `run` goes through the phases and collects what each member makes of it."""
+class Exchange:
+    """Members that say to one another what each has to say, phase by phase; a dataclass adds `members` and `faults`."""
 
-    roster: Roster
-    session: bytes
-    members: dict[int, Participant]
-    faults: dict[int, Exception] = field(default_factory=dict)
+    phases: ClassVar[tuple[Phase, ...]]
+    caught: ClassVar[tuple[type[Exception], ...]] = (DkgFault,)
+    members: Mapping[int, Any]
+    faults: dict[int, Exception]
 
-    @classmethod
-    def of(cls, n: int = 4, roster_: Roster | None = None) -> Ceremony:
-        who = roster_ or roster(n)
-        session = fresh_session(who)
-        members = {int(i): Participant(who, i, session, identity(i)[0].sign, os.urandom) for i in who.participants}
-        return cls(who, session, members)
-
-    def run(self, tamper: Tamper | None = None, until: Phase = Phase.CERTIFICATE) -> dict[int, DkgResult]:
-        for phase in PHASES[: PHASES.index(until) + 1]:
+    def run(self, tamper: Tamper | None = None, until: Phase = Phase.CERTIFICATE) -> dict[int, Any]:
+        """Go through the phases; what each member makes of it in the end."""
+        for phase in self.phases[: self.phases.index(until) + 1]:
             for member in self.members.values():
                 if phase is Phase.CERTIFICATE and member.provisional is not None:
                     member.certify()
@@ -87,15 +95,38 @@ class Ceremony:
             arrives = tamper(route, data) if tamper is not None and data is not None else data
             if arrives is None or recipient in self.faults:
                 continue
+            if sender not in self.members[recipient].speakers(phase):
+                continue  # the shell does not ask for it
             try:
                 self.members[recipient].receive(Identifier(sender), arrives)
-            except DkgFault as error:
+            except self.caught as error:
                 self.faults[recipient] = error
 
     def culprits(self) -> dict[int, tuple[int, ...]]:
         return {who: error.culprits for who, error in sorted(self.faults.items()) if isinstance(error, DkgFault)}
 
+    def evidence(self) -> list[bytes]:
+        """What members can show to somebody who was not there."""
+        return [error.evidence for error in self.faults.values() if isinstance(error, DkgFault) and error.evidence]
+
+
+@dataclass
+class Ceremony(Exchange):
+    """All members of one key generation."""
+
+    phases = PHASES
+    roster: Roster
+    session: bytes
+    members: dict[int, Participant]
+    faults: dict[int, Exception] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, n: int = 4, roster_: Roster | None = None, randomness: Randomness = os.urandom) -> Ceremony:
+        who = roster_ or roster(n)
+        session = fresh_session(who, randomness)
+        members = {int(i): Participant(who, i, session, identity(i)[0].sign, randomness) for i in who.participants}
+        return cls(who, session, members)
+
     def convicted(self) -> set[int]:
-        """Whom the evidence of all faults names, judged by somebody who was not there."""
-        errors = [error for error in self.faults.values() if isinstance(error, DkgFault) and error.evidence]
-        return {verify_evidence(self.roster, error.evidence).culprit for error in errors}
+        """Whom the evidence of all faults names."""
+        return {verify_evidence(self.roster, evidence).culprit for evidence in self.evidence()}

@@ -10,7 +10,7 @@ from bridges.frost.group import Identifier
 from bridges.frost.keygen import KeyShare, PublicKeyPackage
 from bridges.frost.reshare import Resharer, ReshareResult
 from bridges.frost.reshare_checks import Resharing, verify_reshare_evidence
-from tests.support.dkg import Ceremony, Tamper, identity
+from tests.support.dkg import Ceremony, Exchange, identity
 
 PHASES = (Phase.COMMIT, Phase.ECHO, Phase.SHARE, Phase.CERTIFICATE)
 
@@ -34,9 +34,11 @@ def resharing(
 
 
 @dataclass
-class Handover:
-    """All members of one session. `run` goes through the phases and collects what each member makes of it."""
+class Handover(Exchange):
+    """All members of one resharing."""
 
+    phases = PHASES
+    caught = (DkgFault, UnusableGroupKey)
     resharing: Resharing
     session: bytes
     members: dict[int, Resharer]
@@ -58,37 +60,9 @@ class Handover:
         }
         return cls(plan, session, parts)
 
-    def run(self, tamper: Tamper | None = None, until: Phase = Phase.CERTIFICATE) -> dict[int, ReshareResult]:
-        for phase in PHASES[: PHASES.index(until) + 1]:
-            for member in self.members.values():
-                if phase is Phase.CERTIFICATE and member.provisional is not None:
-                    member.certify()
-            self.exchange(phase, tamper)
-        return {i: m.result for i, m in self.members.items() if m.result is not None}
-
-    def exchange(self, phase: Phase, tamper: Tamper | None = None) -> None:
-        # All speak before any hears, as over a network.
-        routes = [(phase, i, j) for i in self.members for j in self.members if i != j]
-        sent = {route: self.members[route[1]].message(phase, Identifier(route[2])) for route in routes}
-        for route, data in sent.items():
-            _, sender, recipient = route
-            arrives = tamper(route, data) if tamper is not None and data is not None else data
-            if arrives is None or recipient in self.faults:
-                continue
-            if sender not in self.members[recipient].speakers(phase):
-                continue  # the shell does not ask for it
-            try:
-                self.members[recipient].receive(Identifier(sender), arrives)
-            except (DkgFault, UnusableGroupKey) as error:
-                self.faults[recipient] = error
-
-    def culprits(self) -> dict[int, tuple[int, ...]]:
-        return {who: error.culprits for who, error in sorted(self.faults.items()) if isinstance(error, DkgFault)}
-
     def convicted(self) -> set[int]:
-        """Whom the evidence of all faults names, judged by somebody who was not there."""
-        errors = [error for error in self.faults.values() if isinstance(error, DkgFault) and error.evidence]
-        return {verify_reshare_evidence(self.resharing, error.evidence).culprit for error in errors}
+        """Whom the evidence of all faults names."""
+        return {verify_reshare_evidence(self.resharing, evidence).culprit for evidence in self.evidence()}
 
 
 def new_shares(results: dict[int, ReshareResult]) -> dict[int, KeyShare]:
