@@ -33,6 +33,7 @@ __all__ = [
     "PeerRefused",
     "PeerTimeout",
     "PeerUnreachable",
+    "RenewalRefused",
     "TooFewSigners",
     "TooManySignings",
     "TransportError",
@@ -77,6 +78,12 @@ class KeystoreError(KeyMaterialError):
     """A key file that is missing, readable by others, or damaged."""
 
     code = "keystore"
+
+
+class RenewalRefused(KeyMaterialError):
+    """A notice of a new certificate does not follow from what is pinned; nothing was changed."""
+
+    code = "renewal"
 
 
 class InvalidSignature(FrostError):

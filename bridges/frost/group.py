@@ -14,8 +14,8 @@ from typing import Final, Never, NewType
 
 from coincurve import GLOBAL_CONTEXT
 
-# The compiled CFFI module has no stubs; coincurve's own classes would copy secrets into `bytes`.
-from coincurve._libsecp256k1 import ffi, lib  # type: ignore[import-not-found,import-untyped,unused-ignore]
+# The compiled CFFI module, for coincurve's own classes would copy secrets into `bytes`.
+from coincurve._libsecp256k1 import ffi, lib  # type: ignore[import-not-found,import-untyped,unused-ignore]  # it has no stubs
 
 from bridges.frost.errors import DecodeError, GroupError
 

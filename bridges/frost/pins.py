@@ -19,10 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from bridges.frost.errors import DecodeError, KeystoreError
+from bridges.frost.errors import DecodeError, KeystoreError, RenewalRefused
 from bridges.frost.identity import NEXT_CERTIFICATE_FILE, PeerCertificate, TransportIdentity
 from bridges.frost.keystore import read_private_file, write_private_file
-from bridges.frost.renewal import MemberPins, RenewalNotice, RenewalRefused
+from bridges.frost.renewal import MemberPins, RenewalNotice
 
 PINS_DIRECTORY: Final = "peer-pins"
 NOTICE_FILE: Final = "peer-renewal.notice"

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from bridges.frost.errors import DecodeError, KeyMaterialError
+from bridges.frost.errors import DecodeError, RenewalRefused
 from bridges.frost.identity import MAX_CERTIFICATE_BYTES, PeerCertificate
 
 DOMAIN: Final = b"SIBYL_PEER_RENEWAL_V1"
@@ -28,12 +28,6 @@ MAX_NOTICES: Final = 64
 _SIGNATURE_BYTES: Final = 64
 _FINGERPRINT_BYTES: Final = 32
 _HEAD: Final = 2 + 8 + _FINGERPRINT_BYTES + 2
-
-
-class RenewalRefused(KeyMaterialError):
-    """The notice does not follow from what is pinned; nothing was changed."""
-
-    code = "renewal"
 
 
 @dataclass(frozen=True, slots=True)

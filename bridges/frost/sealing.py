@@ -221,7 +221,10 @@ def parse(format_name: str, content: object) -> Sealed:
         raise KeystoreError("its key derivation is not scrypt.")
     if set(cipher) != {"name", "nonce"} or cipher["name"] != "aes-256-gcm":
         raise KeystoreError("its cipher is not AES-256-GCM.")
-    cost = ScryptCost(kdf["n"], kdf["r"], kdf["p"])  # type: ignore[arg-type]  # judged there
+    n, r, p = kdf["n"], kdf["r"], kdf["p"]
+    if not (isinstance(n, int) and isinstance(r, int) and isinstance(p, int)):
+        raise KeystoreError("the cost parameters of its key derivation are not whole numbers.")
+    cost = ScryptCost(n, r, p)
     ciphertext = unhex(content.pop("ciphertext"), "ciphertext")
     check = unhex(content["key_check"], "key_check", _KEY).hex()
     salt, nonce = unhex(kdf["salt"], "salt", _SALT), unhex(cipher["nonce"], "nonce", _NONCE)

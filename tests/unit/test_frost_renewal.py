@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridges.frost.errors import DecodeError, KeystoreError
+from bridges.frost.errors import DecodeError, KeystoreError, RenewalRefused
 from bridges.frost.identity import (
     CERTIFICATE_FILE,
     KEY_FILE,
@@ -26,7 +26,7 @@ from bridges.frost.identity import (
     TransportIdentity,
 )
 from bridges.frost.pins import NOTICE_FILE, PINS_DIRECTORY, PinBook, adopt_renewal, pending_renewal, prepare_renewal
-from bridges.frost.renewal import MemberPins, RenewalNotice, RenewalRefused
+from bridges.frost.renewal import MemberPins, RenewalNotice
 from bridges.frost.renewal_session import decode_notices, decode_serials, encode_serials
 
 NOW = datetime.now(UTC)
