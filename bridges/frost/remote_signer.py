@@ -34,7 +34,7 @@ from bridges.frost.errors import (
 )
 from bridges.frost.group import Identifier
 from bridges.frost.keystore import PublicShare
-from bridges.frost.signer import COMMIT_PATH, SHARE_PATH, Authorise, SignerLimits
+from bridges.frost.signer import COMMIT_PATH, SHARE_PATH, Authorise, SignerLimits, decided
 from bridges.frost.signer_process import directory_owner, peer_uid
 from bridges.frost.signer_wire import (
     LENGTH_BYTES,
@@ -53,7 +53,6 @@ from bridges.frost.signer_wire import (
     frame_length,
     open_frame,
 )
-from bridges.frost.signing import MESSAGE_BYTES
 from bridges.frost.transport import PeerServer
 from oracle.errors import ConfigError
 
@@ -232,14 +231,7 @@ class RemoteSigner:
 
     async def authorised_message(self, context: bytes) -> bytes:
         """The 32 bytes that this node signs for `context`. Raises NotAuthorised, also when deciding takes too long."""
-        try:
-            async with asyncio.timeout(self._limits.authorise_seconds):
-                message = await self._authorise(context)
-        except TimeoutError:
-            raise NotAuthorised("This node could not decide in time whether to sign; ask again.") from None
-        if len(message) != MESSAGE_BYTES:
-            raise DecodeError(f"authorise must return {MESSAGE_BYTES} bytes, not {len(message)}; correct the node.")
-        return message
+        return await decided(self._authorise, context, self._limits.authorise_seconds)
 
     async def answer_commit(self, peer_id: int, body: bytes) -> bytes:
         """Round one. Raises as `SignerPort` says, and SignerUnavailable."""

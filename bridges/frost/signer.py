@@ -61,6 +61,18 @@ Authorise = Callable[[bytes], Awaitable[bytes]]
 NotAuthorised(reason). The reason is shown to the coordinator."""
 
 
+async def decided(authorise: Authorise, context: bytes, seconds: float) -> bytes:
+    """The 32 bytes that `authorise` allows for a context. Raises NotAuthorised, also when that takes too long, and DecodeError for others."""
+    try:
+        async with asyncio.timeout(seconds):
+            message = await authorise(context)
+    except TimeoutError:
+        raise NotAuthorised("This node could not decide in time whether to sign; ask again.") from None
+    if len(message) != MESSAGE_BYTES:
+        raise DecodeError(f"authorise must return {MESSAGE_BYTES} bytes, not {len(message)}; correct the node.")
+    return message
+
+
 @dataclass(frozen=True, slots=True)
 class SignerLimits:
     """Bounds on a signer."""
@@ -142,14 +154,7 @@ class Signer:
 
     async def authorised_message(self, context: bytes) -> bytes:
         """The 32 bytes that this node signs for `context`. Raises NotAuthorised, also when deciding takes too long."""
-        try:
-            async with asyncio.timeout(self._limits.authorise_seconds):
-                message = await self._authorise(context)
-        except TimeoutError:
-            raise NotAuthorised("This node could not decide in time whether to sign; ask again.") from None
-        if len(message) != MESSAGE_BYTES:
-            raise DecodeError(f"authorise must return {MESSAGE_BYTES} bytes, not {len(message)}; correct the node.")
-        return message
+        return await decided(self._authorise, context, self._limits.authorise_seconds)
 
     async def commit(self, peer_id: int, request: CommitRequest) -> NonceCommitment:
         """Make nonces for one session. Raises NotAuthorised, and IllegalTransition for a session id still in use."""

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 from rich.console import Console
@@ -12,7 +12,11 @@ from rich.console import Console
 from oracle.app.logs import configure_logs
 
 if TYPE_CHECKING:
+    from bridges.frost.dkg_session import CeremonyLimits
     from bridges.frost.sealing import PassphraseSource
+    from oracle.app.ceremony import KeygenPaths
+
+_Work: TypeAlias = Coroutine[Any, Any, None]
 
 Identity = Annotated[Path, typer.Option(help="Directory of this member's certificate and key.")]
 Number = Annotated[int, typer.Option(min=1, max=1000, help="This member's number.")]
@@ -49,9 +53,27 @@ def add_commands(app: typer.Typer, console: Console) -> None:
     _add_registration(app, console)
 
 
-def _quiet_run(work: Coroutine[Any, Any, None]) -> None:
+def _quiet_run(work: _Work) -> None:
     configure_logs(json_lines=False, level=logging.ERROR)
     asyncio.run(work)
+
+
+def _take_part(
+    console: Console, paths: "KeygenPaths", identifier: int, finish: Path | None, ceremony: Callable[[], _Work]
+) -> None:
+    """Go through with a ceremony, or finish one that was interrupted by the public file of a member that finished it."""
+    from oracle.app.ceremony import run_finish
+
+    if finish is not None:
+        run_finish(console, paths, identifier, finish)
+    else:
+        _quiet_run(ceremony())
+
+
+def _limits(wait: float, step: float) -> "CeremonyLimits":
+    from bridges.frost.dkg_session import CeremonyLimits
+
+    return CeremonyLimits(wait_seconds=wait, step_seconds=step)
 
 
 def _add_init(app: typer.Typer, console: Console) -> None:
@@ -105,15 +127,14 @@ def _add_keygen(app: typer.Typer, console: Console) -> None:
         passphrase_env: PassphraseEnv = None,
     ) -> None:
         """Make the committee's key together with all other members, so that nobody ever holds it whole."""
-        from bridges.frost.dkg_session import CeremonyLimits
-        from oracle.app.ceremony import KeygenPaths, address, run_finish, run_keygen
+        from oracle.app.ceremony import KeygenPaths, address, run_keygen
 
         paths = KeygenPaths(committee, identity, output, public, _source(passphrase_file, passphrase_env))
-        if finish is not None:
-            run_finish(console, paths, identifier, finish)
-            return
-        limits = CeremonyLimits(wait_seconds=wait, step_seconds=step)
-        _quiet_run(run_keygen(console, paths, identifier, address(listen), limits))
+
+        def ceremony() -> _Work:
+            return run_keygen(console, paths, identifier, address(listen), _limits(wait, step))
+
+        _take_part(console, paths, identifier, finish, ceremony)
 
 
 def _add_reshare(app: typer.Typer, console: Console) -> None:
@@ -141,19 +162,17 @@ def _add_reshare(app: typer.Typer, console: Console) -> None:
         passphrase_env: PassphraseEnv = None,
     ) -> None:
         """Hand the key on to other members. The key stays, so old shares stay good: distrust takes `sibyl committee rotate`."""
-        from bridges.frost.dkg_session import CeremonyLimits
-        from oracle.app.ceremony import KeygenPaths, address, run_finish
+        from oracle.app.ceremony import KeygenPaths, address
         from oracle.app.resharing import OldSide, run_reshare
 
         paths = KeygenPaths(committee, identity, output, public, _source(passphrase_file, passphrase_env))
-        if finish is not None:
-            run_finish(console, paths, identifier, finish)
-            return
-        old = OldSide(
-            old_committee, old_key, share, _source(old_passphrase_file, old_passphrase_env), tuple(without or ())
-        )
-        limits = CeremonyLimits(wait_seconds=wait, step_seconds=step)
-        _quiet_run(run_reshare(console, paths, old, identifier, address(listen), limits))
+
+        def ceremony() -> _Work:
+            opening = _source(old_passphrase_file, old_passphrase_env)
+            old = OldSide(old_committee, old_key, share, opening, tuple(without or ()))
+            return run_reshare(console, paths, old, identifier, address(listen), _limits(wait, step))
+
+        _take_part(console, paths, identifier, finish, ceremony)
 
 
 def _add_rotate(app: typer.Typer, console: Console) -> None:
@@ -173,16 +192,15 @@ def _add_rotate(app: typer.Typer, console: Console) -> None:
         passphrase_env: PassphraseEnv = None,
     ) -> None:
         """Make the key of the next epoch with the members of a new committee file: how a distrusted member is removed."""
-        from bridges.frost.dkg_session import CeremonyLimits
-        from oracle.app.ceremony import KeygenPaths, address, run_finish
+        from oracle.app.ceremony import KeygenPaths, address
         from oracle.app.rotation_commands import run_rotate
 
         paths = KeygenPaths(committee, identity, output, public, _source(passphrase_file, passphrase_env))
-        if finish is not None:
-            run_finish(console, paths, identifier, finish)
-            return
-        limits = CeremonyLimits(wait_seconds=wait, step_seconds=step)
-        _quiet_run(run_rotate(console, paths, current, identifier, address(listen), limits))
+
+        def ceremony() -> _Work:
+            return run_rotate(console, paths, current, identifier, address(listen), _limits(wait, step))
+
+        _take_part(console, paths, identifier, finish, ceremony)
 
 
 Key = Annotated[Path, typer.Argument(help="Public file of the new key (committee-key.json).")]
