@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.memory_scan import occurrences
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,20 +33,6 @@ gc.collect()
 print("signed", flush=True)
 sys.stdin.readline()
 """
-
-
-def occurrences(pid: int, needles: list[bytes]) -> list[int]:
-    found = [0] * len(needles)
-    with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
-        for line in maps:
-            region = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
-            if region is None or "[v" in line:
-                continue
-            start, end = int(region[1], 16), int(region[2], 16)
-            memory.seek(start)
-            content = memory.read(end - start)
-            found = [count + content.count(needle) for count, needle in zip(found, needles, strict=True)]
-    return found
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads another process's /proc/PID/mem")
