@@ -58,6 +58,11 @@ def epoch_of(network: RotatingNetwork, who: int, message: Message) -> int | None
     return work.attestation.epoch if work is not None and work.attestation is not None else None
 
 
+def knows_arrival(network: RotatingNetwork, who: int, message: Message) -> bool:
+    work = network.members[who].running.pipeline.work(message.digest)
+    return work is not None and all(digest in work.delivered for digest in work.deliverables)
+
+
 async def handed_on(network: RotatingNetwork) -> dict[int, HeldKey]:
     """One membership after another signs, while members restart one by one: 4 leaves, 5 comes."""
     old = {who: member.share for who, member in network.members.items()}
@@ -106,11 +111,12 @@ async def test_rotation__new_key_under_load__old_ends_and_nothing_is_stranded(tm
                 await network.restart(who, new[who], HeldKey(2, shares[who]))
                 await asyncio.sleep(0.2)
             rotation = network.evm.post_rotation(file.rotation(REMOTES))
-            await network.until(lambda: all(2 in chain.epochs for chain in network.chains), 30)
+            await network.until(lambda: all(2 in chain.epochs for chain in network.chains), 60)
             await network.until(
-                lambda: all(w.accepted(c.endpoint) == {2} for w in network.watches.values() for c in network.chains), 30
+                lambda: all(w.accepted(c.endpoint) == {2} for w in network.watches.values() for c in network.chains), 60
             )
-            # The old key is of no use any more: nodes may forget it.
+            # The old key is of no use any more: nodes may forget it. One that had not seen where the rotation arrived would sign it again.
+            await network.until(lambda: all(knows_arrival(network, who, rotation) for who in (*STAY, 5)), 60)
             for who in (*STAY, 5):
                 await network.restart(who, HeldKey(2, shares[who]))
                 await asyncio.sleep(0.2)

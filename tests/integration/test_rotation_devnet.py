@@ -1,7 +1,7 @@
 """A devnet whose committee changes while it works: member 4 is replaced by member 5, then all get a new key. Real processes, chains, proofs.
 
-The operators' commands run as they are (`reshare`, `rotate`, `approve`, `propose`); the nodes restart one by one between them, and requests
-come from both chains all the time. At the end each was answered on both chains, once.
+The operators' commands run as they are (`reshare`, `rotate`, `approve`, `propose`); the nodes restart one by one between them, and there is
+always a request from each chain under way. At the end each was answered on both chains, once.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ pytestmark = [pytest.mark.devnet, pytest.mark.slow, pytest.mark.timeout(900)]
 STAY = (1, 2, 3)
 NEW = (1, 2, 3, 5)
 OVERLAP = 6
+PATIENCE = 240.0
 LIMITS = CeremonyLimits(wait_seconds=60, step_seconds=30, hold_seconds=0.5, linger_seconds=5)
 WAYS = ((EVM, Policy.BOTH, Policy.ATTESTED), (SOLANA, Policy.ATTESTED, Policy.BOTH))
 
@@ -141,50 +142,54 @@ class Operators:
             await self.nodes[one].start()
             await self.nodes[one].until_ready()
 
-    def with_handed_on(self, content: dict[str, object]) -> None:
-        key = self.nodes[1].directory / "key-1b.json"
-        content["next_committee"] = [self.entry(NEW, key, revision=1, key_share="share-1b.json")]
-
-    def with_next_key(self, content: dict[str, object]) -> None:
+    def with_new_keys(self, content: dict[str, object]) -> None:
+        """The key as it was handed on, and the one after it: a node knows both from one start on."""
         home = self.nodes[1].directory
-        content["committee"], content["key_share"] = self.entry(NEW, home / "key-1b.json"), "share-1b.json"
-        content["next_committee"] = [self.entry(NEW, home / "key-2.json", key_share="share-2.json")]
+        content["next_committee"] = [
+            self.entry(NEW, home / "key-1b.json", revision=1, key_share="share-1b.json"),
+            self.entry(NEW, home / "key-2.json", key_share="share-2.json"),
+        ]
 
-    async def replace_four_by_five(self) -> None:
-        for who in STAY:
-            self.configure(who, self.with_handed_on)
-        await self.restart(*STAY)
-        await self.nodes[4].stop()
+    def lay_out_five(self) -> None:
+        """Member 5's node, with the accounts of member 4's, which pay for it alone from its start on."""
         five, four = self.nodes[5], self.nodes[4]
-        for name in ("evm.key", "solana.json"):  # the accounts that pay, for it alone from now on
+        for name in ("evm.key", "solana.json"):
             shutil.copy2(four.directory / name, five.directory / name)
         content = tomllib.loads(four.config_path.read_text())
         content |= {"identifier": 5, "key_share": "share-1b.json"}
         content["listen"]["port"], content["status"]["port"] = five.peer_port, five.status_port
+        key = self.nodes[1].directory / "key-1b.json"
+        content["next_committee"] = [self.entry(NEW, key, revision=1, key_share="share-1b.json")]
         five.config_path.write_text(tomlkit.dumps(content))
-        self.configure(5, self.with_handed_on)
+
+    async def replace_four_by_five(self) -> None:
+        for who in NEW:
+            self.configure(who, self.with_new_keys)
+        await self.restart(*STAY)
+        await self.nodes[4].stop()
         await self.restart(5)
 
 
 @asynccontextmanager
 async def load(world: World) -> AsyncIterator[list[Asked]]:
-    """A request now and then, from either chain in turn."""
+    """From each chain a request, and the next when that was answered on both, but not at once."""
     asked: list[Asked] = []
     stop = asyncio.Event()
     rows = world.user.model.heldout()
 
-    async def post() -> None:
+    async def post(way: tuple[str, Policy, Policy]) -> None:
         while not stop.is_set():
-            way = WAYS[len(asked) % 2]
-            asked.append(await world.user.ask(Question(rows[5 * len(asked) % len(rows)].inputs, *way)))
-            await asyncio.sleep(8)
+            one = await world.user.ask(Question(rows[5 * len(asked) % len(rows)].inputs, *way))
+            asked.append(one)
+            await asyncio.gather(world.user.arrivals(one, PATIENCE), asyncio.sleep(8))
 
-    task = asyncio.create_task(post())
-    try:
-        yield asked
-    finally:
-        stop.set()
-        await task
+    async with asyncio.TaskGroup() as group:
+        for way in WAYS:
+            group.create_task(post(way))
+        try:
+            yield asked
+        finally:
+            stop.set()
 
 
 async def until_epoch(operators: Operators, epoch: int) -> None:
@@ -202,15 +207,13 @@ async def test_devnet__member_replaced_and_key_rotated_under_load__everything_is
             async with load(world) as asked:
                 told = await operators.reshare()
                 assert "WARNING: members 4 leave" in told
-                await operators.replace_four_by_five()
+                operators.lay_out_five()
                 await operators.rotate()
-                for who in NEW:
-                    operators.configure(who, operators.with_next_key)
-                await operators.restart(*NEW)
+                await operators.replace_four_by_five()
                 home = operators.nodes[1].directory
                 await run_propose(Console(file=io.StringIO()), home / "key-2.json", load_config(home / "node.toml"))
                 await until_epoch(operators, 2)
-                late = await world.user.ask(Question(world.user.model.heldout()[3].inputs, *WAYS[0]))
+            late = await world.user.ask(Question(world.user.model.heldout()[3].inputs, *WAYS[0]))
             for one in (*asked, late):
                 await world.answered_once(one)
             report = await world.report(operators.nodes[5], late.request_id)
