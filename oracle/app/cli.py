@@ -20,6 +20,7 @@ from oracle.app import (
     journal_commands,
     keystore_commands,
     model_commands,
+    proof_commands,
     soak_commands,
     srs_commands,
     store_commands,
@@ -215,6 +216,9 @@ def model_sample(
     console.print_json(json.dumps(rows[row].raw))
 
 
+proof_app = typer.Typer(help="Proofs of past answers, for anyone.", no_args_is_help=True)
+app.add_typer(proof_app, name="proof")
+proof_commands.add_commands(proof_app, console)
 srs_app = typer.Typer(help="Reference strings that proofs rest on.", no_args_is_help=True)
 app.add_typer(srs_app, name="srs")
 srs_commands.add_commands(srs_app, console)
