@@ -24,6 +24,7 @@ from circuits.errors import ModelError
 from circuits.tuning.floats import FloatModel, Rows
 from circuits.tuning.sample import Sample
 from circuits.tuning.subject import Subject
+from oracle.protocol import constants
 from oracle.protocol.encoding import dequantise, quantise
 
 MOST_HELDOUT = 256
@@ -105,6 +106,10 @@ def _assemble(
     compiled = compile_model(path, directory, circuit, srs, sample=tuple(grid[0]), deadline=deadline, progress=progress)
     if compiled.input_scale != circuit.scale:
         raise ModelError(f"ezkl chose the input scale {compiled.input_scale}, not {circuit.scale}.")
+    if max(compiled.input_scale, compiled.output_scale) > constants.MAX_SCALE:
+        raise ModelError(
+            f"The outputs have {compiled.output_scale} bits after the point; chains take {constants.MAX_SCALE} at most."
+        )
     progress(f"Measuring the error on {len(places)} held-out rows")
     whole = quantised_outputs(directory, grid, deadline=deadline)
     outputs = [np.array(row, np.float64) / 2.0**compiled.output_scale for row in whole]

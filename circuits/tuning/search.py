@@ -20,6 +20,7 @@ from circuits.errors import ModelError
 from circuits.tuning.cost import MAX_K, Cost, Shape, cost_of, estimate, smallest_k
 from circuits.tuning.subject import STRESS_ROWS, Accuracy, Subject, peak
 from circuits.tuning.trials import Measurement, Probe, TrialFailedError, Trials
+from oracle.protocol import constants
 
 SCALES = (4, 5, 6, 7, 8, 10, 12, 14)
 REBASES = (1, 2, 4, 8)
@@ -165,11 +166,11 @@ class _Search:
         except TrialFailedError as error:
             self._failures.append(str(error))
             return None
-        return (
-            probe
-            if len(probe.outputs) > min(count - 1, self._subject.stressed) or len(probe.outputs) == count
-            else None
-        )
+        if probe.output_scale > constants.MAX_SCALE:  # no chain takes it
+            bits = f"{probe.output_scale} bits after the point, more than {constants.MAX_SCALE}"
+            self._failures.append(f"its outputs have {bits}")
+            return None
+        return probe if len(probe.outputs) >= min(count, self._subject.stressed + 1) else None
 
     def _layouts(self, roomy: CircuitSettings, known: Probe, accuracy: Accuracy) -> Iterator[Option]:
         """The circuits of one scale and rebase: range checks in several forms, columns, k."""

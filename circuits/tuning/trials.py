@@ -87,7 +87,11 @@ class Trials:
         found = self._remembered("measure", circuit, lambda: self._run_trial(circuit, srs, memory_mb, deadline))
         if found.get("valid") is not True:
             raise TrialFailedError("The proof of this circuit does not verify.")
-        return Measurement(**{name: _number(found[name]) for name in Measurement.__dataclass_fields__})  # type: ignore[arg-type]  # counts are whole
+        numbers = {name: _number(found[name]) for name in Measurement.__dataclass_fields__}
+        made = Measurement(**numbers)  # type: ignore[arg-type]  # counts are whole
+        if made.memory_mb > memory_mb:
+            raise TrialFailedError(f"The proof took {made.memory_mb:,.0f} MB, more than the limit of {memory_mb:,} MB.")
+        return made
 
     def _run_probe(self, circuit: CircuitSettings, count: int, seconds: float) -> Json:
         with self._directory() as directory:

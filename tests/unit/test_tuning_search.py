@@ -76,6 +76,16 @@ def test_search__accuracy_goal__takes_a_larger_scale_than_gas(subject: Subject) 
     assert accurate.accuracy.error_max == pytest.approx(2**-12, rel=0.2)
 
 
+def test_search__output_scale_that_no_chain_takes__not_chosen(subject: Subject) -> None:
+    class Deep(ComputedTrials):
+        def probe(self, circuit: CircuitSettings, count: int, seconds: float) -> Probe:
+            found = super().probe(circuit, count, seconds)
+            return replace(found, output_scale=31) if circuit.rebase_multiplier > 1 else found
+
+    found = search(subject, Wish(), Deep(subject), no_srs)
+    assert {option.circuit.rebase_multiplier for option in found.options} == {1}
+
+
 def test_search__error_that_is_tolerated__kept_by_what_is_chosen(subject: Subject) -> None:
     for limit in (0.3, 0.01, 0.001):
         chosen = search(subject, Wish(max_error=limit), ComputedTrials(subject), no_srs).chosen
