@@ -1,4 +1,4 @@
-"""Real proofs of real models: the reference verifier, `ezkl.verify` and ezkl's Solidity verifier on a chain say the same of every mutation."""
+"""Real proofs of real models: the reference, `ezkl.verify`, the Solidity verifier on a chain and the Solana program say the same of each mutation."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,24 +15,27 @@ from oracle.app.toolchain import ensure_toolchain
 from tests.support import halo2_mutations as mutate
 from tests.support.evm_chain import Anvil, anvil
 from tests.support.halo2 import Case, Sample, changed, evm_verdicts, ezkl_verdicts, sample
+from tests.support.solana_verifier import Judge
 
 MODELS = ("tiny", "risk", "tumour")
 
 
 @dataclass(frozen=True, slots=True)
 class Judges:
-    """An anvil with the Solidity verifier of each model."""
+    """An anvil with the Solidity verifier of each model, and Solana's runtime with the one program that serves all."""
 
     chain: Anvil
     verifiers: dict[str, str]
+    programs: dict[str, Judge]
 
     async def agree(self, made: Sample, cases: list[Case]) -> list[bool]:
-        """The verdicts on which all three agree; the test fails where they do not."""
+        """The verdicts on which all four agree; the test fails where they do not."""
         key, name = made.key, made.model.name
         reference = [accepts(key, case.proof, case.instances) for case in cases]
         ezkl = ezkl_verdicts(made.model, cases)
         evm = await evm_verdicts(self.chain.chain.rpc_url, self.verifiers[name], cases)
-        found = zip(cases, reference, ezkl, evm, strict=True)
+        solana = [self.programs[name].accepts(case) for case in cases]
+        found = zip(cases, reference, ezkl, evm, solana, strict=True)
         assert [(case.name, *verdicts) for case, *verdicts in found if len(set(verdicts)) > 1] == []
         return reference
 
@@ -54,7 +57,7 @@ async def judges(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Judg
                 await asyncio.sleep(0.05)
             assert receipt, "the verifier was not deployed"
             addresses[name] = receipt["contractAddress"]
-        yield Judges(chain, addresses)
+        yield Judges(chain, addresses, {name: Judge.of(sample(name).key) for name in MODELS})
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

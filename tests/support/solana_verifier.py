@@ -9,19 +9,22 @@ from pathlib import Path
 from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+from solders.transaction_metadata import FailedTransactionMetadata
 
 from bridges.solana import instructions
 from bridges.solana import verifier_instructions as steps
 from bridges.solana.layout import ModelAccount
-from bridges.solana.verifier_layout import VerifierAddresses, key_hash
-from circuits.halo2 import Key
+from bridges.solana.verifier_layout import PROOF_SIZE, VerifierAddresses, key_hash
+from circuits.halo2 import Key, RejectedProof
 from circuits.halo2.curve import R
+from circuits.halo2.packed import pack
 from circuits.halo2.prepared import prepare
 from contracts.solana.build import build_programs
 from oracle.protocol.message import Message, Outcome, result_messages
 from oracle.protocol.types import Policy, Status
 from tests.support import solana_program as sp
 from tests.support.halo2 import Case
+from tests.support.halo2_program import honest_hint
 from tests.support.solana_program import Bench
 
 _VECTORS = Path(__file__).parents[1] / "vectors" / "halo2.json"
@@ -152,3 +155,42 @@ def start(bench: Bench | None = None) -> World:
     world = World(bench or sp.start(), VerifierAddresses(Pubkey.new_unique()))
     world.bench.svm.add_program(world.verifier.program, build_programs().verifier_so.read_bytes())
     return world
+
+
+@dataclass(slots=True)
+class Judge:
+    """The deployed program's verdicts on proofs under one key: each packed and verified like an honest one, with the hint that fits it best."""
+
+    key: Key
+    world: World
+    account: Pubkey
+    header: bytes
+
+    @classmethod
+    def of(cls, key: Key) -> "Judge":
+        """A world of its own, with the key sealed."""
+        world = World(sp.deploy(), VerifierAddresses(Pubkey.new_unique()))
+        world.bench.svm.add_program(world.verifier.program, build_programs().verifier_so.read_bytes())
+        for step in steps.key_steps(world.verifier, world.payer, _prepared(key)):
+            world.bench.accepted(step)
+        world.upload(_LABEL, bytes(PROOF_SIZE), 0)
+        proof = world.verifier.proof(_LABEL, world.payer).address
+        hashed = key_hash(_prepared(key))
+        return cls(key, world, world.verifier.key(hashed, world.payer).address, bytes(world.bench.account(proof).data))
+
+    def accepts(self, case: Case) -> bool:
+        """Whether it says yes. What cannot even be packed (no point, another length) never reaches it."""
+        try:
+            given = pack(case.proof) + honest_hint(self.key, case.proof, case.instances)
+        except RejectedProof:
+            return False
+        at, bench = self.world.verifier, self.world.bench
+        bench.put(at.proof(_LABEL, self.world.payer).address, self.header + given, at.program)
+        done = bench.run(steps.verify(at, self.world.payer, self.account, _LABEL, words(case.instances), b""))
+        if isinstance(done, FailedTransactionMetadata):
+            assert any("InvalidProof" in line for line in bench.logs), bench.logs
+            return False
+        return True
+
+
+_LABEL = bytes(32)
