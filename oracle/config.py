@@ -150,6 +150,8 @@ class EvmConfig(ChainConfig):
     finality: Literal["finalized"] | Annotated[Whole, Field(ge=1, le=10_000)] = "finalized"
     start_block: Annotated[Whole, Field(ge=0)] = 0
     max_fee_gwei: Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)] = 500.0
+    low_balance: Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)] = 0.1
+    """Ether below which the account of `key_file` is to be funded: the node warns, and goes on."""
 
 
 class SolanaConfig(ChainConfig):
@@ -162,6 +164,8 @@ class SolanaConfig(ChainConfig):
     key_file: Path
     priority_fee: Annotated[Whole, Field(ge=0, le=10_000_000)] = 0
     """Micro-lamports per compute unit."""
+    low_balance: Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)] = 0.5
+    """SOL below which the account of `key_file` is to be funded: the node warns, and goes on."""
 
 
 class ListenConfig(_Section):

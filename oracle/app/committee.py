@@ -144,6 +144,11 @@ class FrostCommittee:
         """All keys, oldest epoch and membership first."""
         return tuple(sorted(self._keys.values(), key=lambda key: (key.epoch, key.revision)))
 
+    @property
+    def coordinators(self) -> tuple[SigningCoordinator, ...]:
+        """One for each key, in no order: what they and their signers have counted."""
+        return tuple(self._coordinators.values())
+
     def add(self, key: CommitteeKey) -> None:
         """Use `key` too from now on. One that is there already stays, with its nonces."""
         if key.id in self._keys:

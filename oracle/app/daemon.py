@@ -6,7 +6,7 @@ another member or committee, a journal of another node, key files that others ca
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from bridges.frost.transport import PeerCertificate, PeerClient, PeerNetwork, Pe
 from circuits.catalogue import open_model
 from circuits.prover import LocalProver, ProverLimits
 from oracle.app.branches import SolanaSizes, branch_depths
+from oracle.app.care import daemon_care, peer_watch, signing_counts
 from oracle.app.certificates import kept_certificates
 from oracle.app.chains import ChainPorts, evm_ports, solana_ports
 from oracle.app.committee import FrostCommittee, signed_bodies
@@ -38,12 +39,13 @@ from oracle.app.keyring import EpochWatch, group_keys, opened_keys, taken_by
 from oracle.app.rotation import DIRECTORY, Approvals
 from oracle.app.tidy import tidying
 from oracle.config import ListenConfig, NodeConfig
-from oracle.errors import ConfigError, NotAuthorised
+from oracle.errors import ConfigError, NotAuthorised, SibylError
 from oracle.inference import infer
 from oracle.journal import Journal
 from oracle.node import Node, Ports
 from oracle.node.gossip import TOPIC_ATTESTATION, TOPIC_PROOF
 from oracle.node.metrics import Metrics
+from oracle.node.peers import MAX_GREETING, TOPIC_HELLO
 from oracle.node.schedule import periodic_work
 from oracle.node.solvency import TokenWatch, watching
 from oracle.node.status import application
@@ -113,7 +115,8 @@ async def open_signer(config: NodeConfig, authorise: Authorise, bodies: Bodies) 
         yield remote
 
 
-def _clients(config: NodeConfig, identity: TransportIdentity) -> dict[int, PeerClient]:
+def peer_clients(config: NodeConfig, identity: TransportIdentity) -> dict[int, PeerClient]:
+    """A way to each other member. Raises ConfigError for a certificate that cannot be read."""
     clients = {}
     for member in config.members:
         if member.identifier != config.identifier:
@@ -165,8 +168,8 @@ async def _start_peer_server(server: PeerServer, listen: ListenConfig) -> None:
         ) from error
 
 
-async def _start_status(node: Node, listen: ListenConfig, stack: AsyncExitStack) -> None:
-    runner = web.AppRunner(application(node), access_log=None)
+async def _start_status(app: web.Application, listen: ListenConfig, stack: AsyncExitStack) -> None:
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:
@@ -184,7 +187,7 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
     require_real_devnet(config)
     async with AsyncExitStack() as stack:
         identity = TransportIdentity.load(config.identity)
-        clients = _clients(config, identity)
+        clients = peer_clients(config, identity)
         for client in clients.values():
             await stack.enter_async_context(client)
         node: Node | None = None
@@ -241,10 +244,15 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
         committee.register(server)
         server.route(TOPIC_PROOF, node.duties.take_proof)
         server.route(TOPIC_ATTESTATION, node.duties.take_attestation)
+        greeted = peer_watch(config, clients)
+        server.route(TOPIC_HELLO, greeted.answer, max_body=MAX_GREETING)
+        care = daemon_care(config, chains, greeted)
         await prover.warm()
         await _start_peer_server(server, config.listen)
         await stack.enter_async_context(control_road(node, config.data_dir))
-        await _start_status(node, config.status, stack)
+        signing = partial(signing_counts, committee)
+        await _start_status(application(node, care, signing), config.status, stack)
+        await stack.enter_async_context(periodic_work(node, care))
         await stack.enter_async_context(tidying(chains))
         yield node
 
@@ -273,7 +281,8 @@ async def serve(config: NodeConfig, reload: Callable[[], NodeConfig] | None = No
     """Run the node until SIGINT or SIGTERM; then stop reading, let nothing new begin, and close.
 
     On SIGHUP it reads its configuration by `reload` and begins anew with it, in the same process and on the same journal, for a moment
-    without serving. A configuration that cannot be read changes nothing.
+    without serving. A configuration that cannot be read, or with which the node could not start (keys, models, endpoints), changes nothing;
+    one that turns out so only when the node begins anew gives way to the one before.
     """
     forbid_core_dumps()
     loop, stop, again = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
@@ -281,25 +290,42 @@ async def serve(config: NodeConfig, reload: Callable[[], NodeConfig] | None = No
         loop.add_signal_handler(number, stop.set)
     if reload is not None:
         loop.add_signal_handler(signal.SIGHUP, again.set)
+    before: NodeConfig | None = None
     while not stop.is_set():
-        async with built_node(config) as node, periodic_work(node):
-            log.info("node ready", member=config.identifier, devnet=config.devnet, quorum=config.committee.quorum)
-            running = asyncio.ensure_future(node.run())
-            following = await _next_configuration(running, stop, again, reload)
-            if not running.done():
-                log.info("node stopping")
-                running.cancel()
+        async with AsyncExitStack() as stack:
             try:
-                await running
-            except asyncio.CancelledError:
-                log.info("node stopped", open=sum(1 for _ in node.pipeline.open_works()))
+                node = await stack.enter_async_context(built_node(config))
+            except (SibylError, ProtocolError) as error:
+                if before is None:
+                    raise
+                log.error("configuration not taken, going on with the one before", error=str(error))
+                config, before = before, None
+                continue
+            following = await _run(node, config, partial(_next_configuration, stop, again, reload))
         if following is None:
             return
-        config = following
+        config, before = following, config
+
+
+async def _run(
+    node: Node, config: NodeConfig, until: Callable[[asyncio.Future[None]], Awaitable[NodeConfig | None]]
+) -> NodeConfig | None:
+    """Run a built node until it has to end. What it begins anew with, if it does."""
+    log.info("node ready", member=config.identifier, devnet=config.devnet, quorum=config.committee.quorum)
+    running = asyncio.ensure_future(node.run())
+    following = await until(running)
+    if not running.done():
+        log.info("node stopping")
+        running.cancel()
+    try:
+        await running
+    except asyncio.CancelledError:
+        log.info("node stopped", open=sum(1 for _ in node.pipeline.open_works()))
+    return following
 
 
 async def _next_configuration(
-    running: asyncio.Future[None], stop: asyncio.Event, again: asyncio.Event, reload: Callable[[], NodeConfig] | None
+    stop: asyncio.Event, again: asyncio.Event, reload: Callable[[], NodeConfig] | None, running: asyncio.Future[None]
 ) -> NodeConfig | None:
     """Wait until the node has to end. What it begins anew with, if it does."""
     while True:
@@ -311,6 +337,18 @@ async def _next_configuration(
             return None
         again.clear()
         try:
-            return reload()
+            found = reload()
         except ConfigError as error:
             log.error("configuration not reloaded", error=str(error))
+            continue
+        wrong = await objections(found)
+        if not wrong:
+            return found
+        log.error("configuration not reloaded", error=" ".join(wrong))
+
+
+async def objections(config: NodeConfig) -> list[str]:
+    """Why a node could not start with `config`, a sentence each; the present one goes on meanwhile."""
+    from oracle.app.preflight import objections as found  # it looks by what this module loads with
+
+    return await found(config)

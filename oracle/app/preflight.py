@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -20,8 +21,9 @@ from rich.text import Text
 from bridges.frost.transport import TransportIdentity
 from circuits.catalogue import open_model
 from circuits.prover import LocalProver
+from oracle.app.care import peer_watch
 from oracle.app.chains import ChainPorts, endpoint_name, evm_ports, solana_ports
-from oracle.app.daemon import load_share, pinned
+from oracle.app.daemon import load_share, peer_clients, pinned
 from oracle.config import ChainConfig, EvmConfig, ListenConfig, NodeConfig, SolanaConfig
 from oracle.errors import ConfigError, SibylError
 from oracle.journal import Journal
@@ -71,12 +73,39 @@ async def check(config: NodeConfig) -> list[Finding]:
         _plain("disk", lambda: _disk(config.data_dir)),
         _plain("peer port", lambda: _port(config.listen, "[listen]")),
         _plain("status port", lambda: _port(config.status, "[status]")),
+        await _look("peers", lambda: _greet(config)),
     ]
     for evm in config.evm:
         findings += await _chain(f"EVM chain {evm.chain_id}", evm)
     for solana in config.solana:
         findings += await _chain(f"Solana {solana.genesis_hash[:10]}…", solana, config.models)
     return findings
+
+
+async def objections(config: NodeConfig) -> list[str]:
+    """Why a running node could not begin anew with `config`, a sentence each: all but its ports and its journal, which it holds itself."""
+    found = [
+        _plain("key share", lambda: _share(config)),
+        _plain("identity", lambda: _readable(config)),
+        _plain("models", lambda: _models(config)),
+    ]
+    chains: tuple[EvmConfig | SolanaConfig, ...] = (*config.evm, *config.solana)
+    found += [await _look("endpoints", partial(_connects, chain)) for chain in chains]
+    return [one.said for one in found if not one.well]
+
+
+def _readable(config: NodeConfig) -> str:
+    """The identity and the pins can be read. Which certificates count after renewals is the running node's matter."""
+    TransportIdentity.load(config.identity)
+    for member in config.members:
+        pinned(member.certificate)
+    return "readable"
+
+
+async def _connects(chain: EvmConfig | SolanaConfig) -> str:
+    async with AsyncExitStack() as stack:
+        await (evm_ports(chain, stack) if isinstance(chain, EvmConfig) else solana_ports(chain, stack))
+    return _endpoints(chain)
 
 
 def _share(config: NodeConfig) -> str:
@@ -109,6 +138,23 @@ def _peers(config: NodeConfig) -> str:
     for member in config.committee.members:
         _validity(pinned(member.certificate).days_valid[1])
     return f"{len(config.committee.members)} certificates"
+
+
+async def _greet(config: NodeConfig) -> str:
+    """Who answers now, and whether they were told of the same committee. Peers that are not started yet are no fault of this node."""
+    async with AsyncExitStack() as stack:
+        clients = peer_clients(config, TransportIdentity.load(config.identity))
+        for client in clients.values():
+            await stack.enter_async_context(client)
+        watch = peer_watch(config, clients)
+        await watch.look()
+    wrong = [one for health in watch.peers.values() for one in health.differences]
+    if wrong:
+        raise ConfigError(" ".join(wrong))
+    silent = [str(member) for member, health in watch.peers.items() if health.last_error]
+    if not silent:
+        return f"all {len(watch.peers)} answer, and have the same committee"
+    return f"members {', '.join(silent)} do not answer now: they are not started, or cannot be reached from here"
 
 
 def _models(config: NodeConfig) -> str:

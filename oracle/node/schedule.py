@@ -1,30 +1,51 @@
-"""Periodic work beside the pipeline, by APScheduler: a look at the node's own health, and forgetting what is long over.
+"""Periodic work beside the pipeline, by APScheduler: looks at the node's health, at peers, money and keys.
 
 Never in the pipeline's way: each job is short, runs at most once at a time, and a late one is skipped rather than made up for. Nothing here decides
-what is signed or delivered, so a job that fails is logged and counted, and the node goes on.
+what is signed or delivered, so a job that fails is logged and counted, shown in the status, and the node goes on. Jobs keep nothing between
+processes: each runs when the node starts, so a restart makes none of them late.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from oracle.node.care import Care, JobState
 from oracle.node.core import Node
 from oracle.node.status import health
 
 log = structlog.get_logger("sibyl.schedule")
 
 HEALTH_SECONDS = 30
+PEERS_SECONDS = 10
+MONEY_SECONDS = 60
+KEYS_SECONDS = 6 * 3600
 
 
 @asynccontextmanager
-async def periodic_work(node: Node) -> AsyncIterator[AsyncIOScheduler]:
+async def periodic_work(node: Node, care: Care | None = None) -> AsyncIterator[AsyncIOScheduler]:
     """Run the jobs while the block lasts."""
+    watched = care or Care()
+
+    async def look_at_health() -> None:
+        report_health(node, watched)
+
+    works: dict[str, tuple[float, Callable[[], Awaitable[None]]]] = {
+        "health": (HEALTH_SECONDS, look_at_health),
+        "peers": (PEERS_SECONDS, watched.look_at_peers),
+        "money": (MONEY_SECONDS, watched.look_at_money),
+        "keys": (KEYS_SECONDS, watched.look_at_keys),
+    }
     scheduler = AsyncIOScheduler(
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": HEALTH_SECONDS}
     )
-    scheduler.add_job(report_health, "interval", seconds=HEALTH_SECONDS, args=[node], id="health")
+    for name, (seconds, work) in works.items():
+        watched.jobs[name] = JobState(name, seconds)
+        # The first look at health comes after its interval: at the start no chain has been read yet.
+        first = {} if name == "health" else {"next_run_time": datetime.now(UTC)}
+        scheduler.add_job(watched.run_job, "interval", seconds=seconds, args=[name, work], id=name, **first)
     scheduler.start()
     try:
         yield scheduler
@@ -32,8 +53,8 @@ async def periodic_work(node: Node) -> AsyncIterator[AsyncIOScheduler]:
         scheduler.shutdown(wait=False)
 
 
-def report_health(node: Node) -> None:
+def report_health(node: Node, care: Care | None = None) -> None:
     """Log how the node is, as a warning when a chain has not been read for too long, and refresh the gauges."""
-    well, report = health(node)
+    well, report = health(node, care)
     node.metrics.open_works.set(sum(1 for _ in node.pipeline.open_works()))
     (log.info if well else log.warning)("health", **report)

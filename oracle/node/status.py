@@ -6,18 +6,24 @@ was paid for: to prove an answer that was signed without a proof (`oracle.node.d
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from http import HTTPStatus
+from importlib.metadata import version
 from itertools import islice
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
 
 from oracle.errors import JournalError
+from oracle.node.agreement import EndpointHealth
+from oracle.node.care import Care
 from oracle.node.core import Node
 from oracle.node.demand import Demand
+from oracle.node.gauges import NodeCollector, SigningCounts
 from oracle.pipeline import Work, needs_signature
 from oracle.ports import Receipt
+from oracle.protocol.constants import PROTOCOL_VERSION
 from oracle.protocol.hashing import merkle_branch
 from oracle.protocol.types import Digest
 
@@ -35,8 +41,8 @@ DEMAND_STATUS = {
 }
 
 
-def health(node: Node) -> tuple[bool, dict[str, object]]:
-    """Whether the node is well, and what it is doing."""
+def health(node: Node, care: Care | None = None) -> tuple[bool, dict[str, object]]:
+    """Whether the node is well, and what it is doing. `care`: what else an operator should look at; its warnings make no node unwell."""
     now = time.monotonic()
     chains: dict[str, object] = {}
     for origin, reader in node.readers.items():
@@ -45,7 +51,7 @@ def health(node: Node) -> tuple[bool, dict[str, object]]:
             "cursor": reader.cursor,
             "seconds_since_read": age,
             "last_error": reader.last_error,
-            "endpoints": [asdict(one) for one in node.ports.endpoints.get(origin, ())],
+            "endpoints": [_endpoint(one, now) for one in node.ports.endpoints.get(origin, ())],
         }
     well = all(
         reader.last_success is not None and now - reader.last_success < STALE_SECONDS
@@ -61,6 +67,37 @@ def health(node: Node) -> tuple[bool, dict[str, object]]:
         "chains": chains,
         "alarms": list(alarms),
         "messages": dict(stages),
+        "software": version("sibyl"),
+        "protocol": PROTOCOL_VERSION,
+        **_cared(care or Care(), now),
+    }
+
+
+def _endpoint(one: EndpointHealth, now: float) -> dict[str, object]:
+    told = {name: value for name, value in asdict(one).items() if not name.startswith("_")}
+    return {**told, "resting": one.rests_until > now}
+
+
+def _cared(care: Care, now: float) -> dict[str, object]:
+    """Warnings, and what they rest on."""
+    peers = {} if care.peers is None else care.peers.peers
+    return {
+        "warnings": list(care.warnings()),
+        "peers": [
+            {
+                "member": one.member,
+                "seconds_since_answer": None if one.last_answer is None else round(now - one.last_answer, 1),
+                "software": one.software,
+                "last_error": one.last_error,
+                "differences": list(one.differences),
+            }
+            for one in peers.values()
+        ],
+        "accounts": [
+            {"chain": one.chain, "account": one.account, "amount": one.amount, "unit": one.unit, "low": one.low}
+            for one in care.purses
+        ],
+        "jobs": [asdict(job) for job in care.jobs.values()],
     }
 
 
@@ -127,19 +164,26 @@ def _parse(text: str) -> bytes:
     return parsed
 
 
-def application(node: Node) -> web.Application:
+def application(
+    node: Node, care: Care | None = None, signing: Callable[[], SigningCounts] = SigningCounts
+) -> web.Application:
     """The aiohttp application: `/health`, `/metrics`, `/messages` (the oldest open ones), `/messages/{id}`, `/proofs/{id}`; POST
     `/messages/{id}/proof` demands a proof.
     """
 
+    gauges = CollectorRegistry()
+    gauges.register(NodeCollector(node, care or Care(), signing, version("sibyl")))
+
     async def get_health(_: web.Request) -> web.Response:
-        well, report = health(node)
+        well, report = health(node, care)
         return web.json_response(report, status=200 if well else 503)
 
     async def get_metrics(_: web.Request) -> web.Response:
         node.metrics.open_works.set(sum(1 for _ in node.pipeline.open_works()))
         node.metrics.alarms.set(len(node.ports.alarms()))
-        return web.Response(body=node.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return web.Response(
+            body=node.metrics.render() + generate_latest(gauges), headers={"Content-Type": "text/plain; version=0.0.4"}
+        )
 
     async def get_messages(_: web.Request) -> web.Response:
         works = islice(node.pipeline.open_works(), MAX_LISTED)

@@ -39,12 +39,12 @@ async def test_serve__hangup__begins_anew_with_the_new_configuration_and_survive
         yield StandIn()
         built.put_nowait(("down", config))
 
-    @asynccontextmanager
-    async def nothing(node: StandIn) -> AsyncIterator[None]:
-        yield
-
     monkeypatch.setattr(daemon, "built_node", built_node)
-    monkeypatch.setattr(daemon, "periodic_work", nothing)
+
+    async def none(config: NodeConfig) -> list[str]:
+        return []
+
+    monkeypatch.setattr(daemon, "objections", none)
     monkeypatch.setattr(daemon, "forbid_core_dumps", lambda: None)
     first = parsed(tmp_path / "one", document())
     second = parsed(tmp_path / "two", changed(document(), "committee.epoch", 2))
