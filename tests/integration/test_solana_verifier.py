@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from solders.instruction import AccountMeta
+from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.system_program import ID as SYSTEM
@@ -16,6 +16,7 @@ from circuits.halo2.packed import pack
 from circuits.halo2.pairing import G2
 from circuits.halo2.prepared import hint, prepare
 from contracts.solana.build import build_programs
+from contracts.solana.errors import program_errors
 from oracle.protocol import constants as c
 from tests.support import halo2_mutations as mutate
 from tests.support import solana_verifier as sv
@@ -405,6 +406,36 @@ def test_instructions__of_the_verifier__refuse_other_data_and_accounts(world: Wo
             assert world.bench.refused(wrong) == "WrongAccountCount"
     for data in (b"", b"\x08", b"\xff", b"\2x", b"\6x", whole[0].data + b"x"):
         assert world.bench.refused(bent(whole[0], data=data)) in ("InvalidInstruction", "WrongAccountCount")
+
+
+def test_instructions__random_data_and_accounts__never_touch_what_is_sealed_or_somebody_elses(world: World) -> None:
+    mallory, draw = stranger(world), random.Random("fuzz")
+    key = world.upload_key(honest())
+    world.upload(LABEL, honest().given)
+    theirs = world.verifier.proof(LABEL, world.payer).address
+    kept = {address: world.bench.account(address) for address in (key, theirs)}
+    own = world.verifier.proof(LABEL, mallory.pubkey()).address
+    world.bench.accepted(
+        steps.create_proof(world.verifier, mallory.pubkey(), LABEL, 900, honest().given[:900]), signers=(mallory,)
+    )
+    places = [key, theirs, own, mallory.pubkey(), SYSTEM, world.verifier.program, Pubkey.new_unique()]
+    tally = {"accepted": 0, "refused": 0}
+    for _ in range(400):
+        metas = [
+            AccountMeta(one, one == mallory.pubkey(), one != SYSTEM)
+            for one in draw.choices(places, k=draw.choice((2, 3)))
+        ]
+        data = bytes([draw.randrange(8)]) + draw.randbytes(draw.choice((0, 0, 2, 4, 6, 40, 130)))
+        done = world.bench.run(Instruction(world.verifier.program, data, metas), signers=(mallory,))
+        if isinstance(done, FailedTransactionMetadata):
+            # By the program's own word: nothing traps, nothing leaves it to the runtime to notice.
+            code = getattr(getattr(done.err(), "err", None), "code", None)
+            assert code in program_errors(), (data, world.bench.logs)
+            tally["refused"] += 1
+        else:
+            tally["accepted"] += 1
+        assert {address: world.bench.account(address) for address in kept} == kept
+    assert tally["refused"] > 300
 
 
 def test_verifier__program__has_a_bounded_size() -> None:
