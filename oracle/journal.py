@@ -169,7 +169,9 @@ class Journal:
         except sqlite3.DatabaseError as error:
             raise JournalError(self._damaged(str(error))) from error
         except OSError as error:
-            raise JournalError(f"The journal {self.path} cannot be opened: {error}.") from error
+            raise JournalError(
+                f"The journal {self.path} cannot be opened: {error.strerror}. Check the disk and its permissions."
+            ) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
