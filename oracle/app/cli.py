@@ -24,7 +24,6 @@ from oracle.app import (
     soak_commands,
     srs_commands,
     store_commands,
-    store_commands,
 )
 from oracle.app.logs import configure_logs
 from oracle.errors import ConfigError, SibylError
@@ -222,7 +221,6 @@ proof_commands.add_commands(proof_app, console)
 srs_app = typer.Typer(help="Reference strings that proofs rest on.", no_args_is_help=True)
 app.add_typer(srs_app, name="srs")
 srs_commands.add_commands(srs_app, console)
-store_commands.add_commands(model_app, console)
 store_commands.add_commands(model_app, console)
 committee_commands.add_commands(committee_app, console)
 keystore_commands.add_commands(committee_app, console)
