@@ -1,4 +1,4 @@
-"""Periodic work beside the pipeline, by APScheduler: looks at the node's health, at peers, money and keys.
+"""Periodic work beside the pipeline, by APScheduler: looks at the node's health, at peers, money and keys; forgets what is long over.
 
 Never in the pipeline's way: each job is short, runs at most once at a time, and a late one is skipped rather than made up for. Nothing here decides
 what is signed or delivered, so a job that fails is logged and counted, shown in the status, and the node goes on. Jobs keep nothing between
@@ -14,6 +14,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from oracle.node.care import Care, JobState
 from oracle.node.core import Node
+from oracle.node.pruning import prune
 from oracle.node.status import health
 
 log = structlog.get_logger("sibyl.schedule")
@@ -22,6 +23,7 @@ HEALTH_SECONDS = 30
 PEERS_SECONDS = 10
 MONEY_SECONDS = 60
 KEYS_SECONDS = 6 * 3600
+PRUNE_SECONDS = 300
 
 
 @asynccontextmanager
@@ -32,11 +34,15 @@ async def periodic_work(node: Node, care: Care | None = None) -> AsyncIterator[A
     async def look_at_health() -> None:
         report_health(node, watched)
 
+    async def forget_what_is_over() -> None:
+        await prune(node, node.clock())
+
     works: dict[str, tuple[float, Callable[[], Awaitable[None]]]] = {
         "health": (HEALTH_SECONDS, look_at_health),
         "peers": (PEERS_SECONDS, watched.look_at_peers),
         "money": (MONEY_SECONDS, watched.look_at_money),
         "keys": (KEYS_SECONDS, watched.look_at_keys),
+        "prune": (PRUNE_SECONDS, forget_what_is_over),
     }
     scheduler = AsyncIOScheduler(
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": HEALTH_SECONDS}

@@ -5,7 +5,6 @@ was paid for: to prove an answer that was signed without a proof (`oracle.node.d
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from http import HTTPStatus
@@ -59,14 +58,14 @@ def health(node: Node, care: Care | None = None) -> tuple[bool, dict[str, object
     )
     alarms = node.ports.alarms()
     well = well and not alarms
-    stages = Counter(work.stage.value for work in node.pipeline.works())
+    stages = {stage.value: count for stage, count in node.pipeline.stages().items()}
     return well, {
         "ok": well,
         "member": node.member.identifier,
         "committee": list(node.member.committee),
         "chains": chains,
         "alarms": list(alarms),
-        "messages": dict(stages),
+        "messages": stages,
         "software": version("sibyl"),
         "protocol": PROTOCOL_VERSION,
         **_cared(care or Care(), now),
