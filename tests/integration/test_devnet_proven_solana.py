@@ -16,10 +16,13 @@ from bridges.solana.layout import InboxAccount
 from bridges.solana.transactions import TransactionSender, load_keypair
 from bridges.solana.verifier_layout import ProofAccount, VerifierAddresses
 from oracle.app.asking import FEE_LAMPORTS, SOLANA, Asked, Question
+from oracle.app.relay import built_relayer
+from oracle.config import load_relay_config
 from oracle.pipeline import Stage
 from oracle.protocol import constants as c
 from oracle.protocol.types import Digest, Policy
 from tests.support.devnet import ANSWER_SECONDS, TRANSACTION_LAMPORTS, World, open_world
+from tests.support.solana_world import cheat
 
 pytestmark = [pytest.mark.devnet, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(280)]
 
@@ -139,6 +142,30 @@ async def test_node__started_beside_a_proof_that_nobody_waits_for__takes_its_ren
     await world.start(node)
     await until_no_proofs(world)
     assert await client.balance(key.pubkey()) == before - 2 * TRANSACTION_LAMPORTS
+
+
+async def test_relayer__nodes_without_lamports__answers_in_their_place_without_any_model(world: World) -> None:
+    keys, rpc = node_keys(world), world.devnet.solana.rpc_url
+    had = [await world.user.solana_client.balance(key.pubkey()) for key in keys]
+    for key in keys:
+        await cheat(rpc, "surfnet_setAccount", str(key.pubkey()), {"lamports": 1})
+    try:
+        asked = await ask(world, 4)
+        async with built_relayer(load_relay_config(world.devnet.directory / "relay" / "relay.toml")) as relayer:
+            running = asyncio.ensure_future(relayer.run())
+            try:
+                await world.user.arrivals(asked, ANSWER_SECONDS)
+            finally:
+                running.cancel()
+    finally:
+        for key, lamports in zip(keys, had, strict=True):
+            await cheat(rpc, "surfnet_setAccount", str(key.pubkey()), {"lamports": lamports})
+    await world.answered_once(asked)
+    answer = await world.user.solana.answer(asked.request_id)
+    assert answer is not None
+    assert answer.payer == world.devnet.solana_programs.stranger.pubkey()
+    await world.until_stage(asked.request_id, Stage.CONFIRMED)
+    await until_no_proofs(world)
 
 
 async def test_command__to_solana_under_proven__asks_there_and_shows_the_answer(world: World, tmp_path: Path) -> None:
