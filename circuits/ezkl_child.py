@@ -151,6 +151,17 @@ def _trial(job: Job) -> object:
     }
 
 
+def _calibrate(job: Job) -> object:
+    """What ezkl itself would choose: its default settings, calibrated on the rows as its guide does it. For comparison only."""
+    Path("rows.json").write_text(json.dumps({"input_data": [[value for row in job["rows"] for value in row]]}))
+    ezkl.gen_settings("model.onnx", "settings.json", py_run_args=None)
+    ezkl.calibrate_settings("rows.json", "model.onnx", "settings.json", "resources", 2.0, None, [1], None)
+    settings = json.loads(Path("settings.json").read_bytes())
+    numbers = {name: value for name, value in settings["run_args"].items() if isinstance(value, int | list)}
+    numbers.pop("variables", None)
+    return {"run_args": numbers, "num_rows": settings["num_rows"], "lookups": len(settings["required_lookups"])}
+
+
 STEPS = {
     "settings": _settings,
     "compile": _compile,
@@ -162,6 +173,7 @@ STEPS = {
     "prove": _prove,
     "probe": _probe,
     "trial": _trial,
+    "calibrate": _calibrate,
 }
 
 

@@ -157,15 +157,15 @@ def test_compare__decisions_that_changed__counted(subject: Subject) -> None:
 
 # What was measured with ezkl 23.0.5 on one thread: k, bytes of proof, seconds, MB, gas of the transaction (17 instances; 0: too large to deploy).
 RUNS = [
-    (9, 1952, 0.23, 63, 426_772),
-    (13, 1952, 2.04, 104, 427_020),
-    (14, 1952, 3.96, 153, 427_145),
-    (15, 1952, 7.02, 254, 427_138),
-    (12, 3136, 1.77, 97, 567_915),
-    (12, 3072, 1.91, 91, 556_409),
-    (11, 5344, 1.62, 85, 819_276),
-    (11, 5120, 2.06, 107, 793_351),
-    (15, 2272, 8.51, 290, 469_294),
+    (9, 1952, 0.23, 63, 415_031),
+    (13, 1952, 2.04, 104, 415_279),
+    (14, 1952, 3.96, 153, 415_404),
+    (15, 1952, 7.02, 254, 415_397),
+    (12, 3136, 1.77, 97, 550_809),
+    (12, 3072, 1.91, 91, 541_072),
+    (11, 5344, 1.62, 85, 0),
+    (11, 5120, 2.06, 107, 0),
+    (15, 2272, 8.51, 290, 456_480),
 ]
 
 
@@ -174,7 +174,8 @@ def test_cost_of__measured_runs__near(k: int, proof: int, seconds: float, memory
     cost = cost_of(k, proof, 17)
     assert cost.prove_seconds == pytest.approx(seconds, rel=0.4)
     assert cost.memory_mb == pytest.approx(memory, rel=0.2)
-    assert cost.gas == pytest.approx(gas, rel=0.04)
+    assert cost.deployable == (gas > 0)
+    assert cost.gas == pytest.approx(gas or cost.gas, rel=0.02)
 
 
 def test_shape__proof_length__as_measured() -> None:
