@@ -2,8 +2,8 @@
 
 Guarantees: a `GroupPublicKey` has x below the group's order, as the verifiers on both chains need; a `PublicKeyPackage` has
 all its verifying shares on one polynomial of degree t-1 through the group key; a `KeyShare` fits its package. Whatever
-made a key is recorded in `origin`: `deal` is RFC 9591 appendix C's trusted dealer, which sees the whole secret and is for
-tests alone; `dkg` makes keys that nobody ever holds, with `origin="dkg"`.
+made a key is recorded in `origin`: `dkg` makes keys that nobody ever holds. A dealer (RFC 9591 appendix C) sees the whole secret; only
+tests have one, and its keys serve on a devnet alone.
 Does not store keys (`keystore`) and draws no randomness of its own.
 """
 
@@ -20,7 +20,6 @@ from bridges.frost.errors import DecodeError, GroupError, KeyMaterialError
 from bridges.frost.group import (
     MAX_PARTICIPANTS,
     ORDER,
-    UNIFORM_BYTES,
     Identifier,
     Point,
     Scalar,
@@ -184,41 +183,3 @@ def _on_one_polynomial(points: Mapping[Identifier, Point], threshold: int) -> bo
         return point_sum(terms[:-1]) == terms[-1].negated()
     except GroupError:
         return False
-
-
-def deal(participants: int, threshold: int, randomness: Randomness) -> tuple[KeyShare, ...]:
-    """Split a fresh key among identifiers 1..participants (RFC 9591 appendix C). DEVNET AND TESTS ONLY.
-
-    Draws again until the group key's x is below n. Raises KeyMaterialError for a threshold that does not fit.
-    """
-    if not 2 <= threshold <= participants <= MAX_PARTICIPANTS:
-        raise KeyMaterialError(f"A threshold of {threshold} does not fit {participants} participants.")
-    while True:
-        secret = _random_scalar(randomness)
-        try:
-            GroupPublicKey(secret.public_point())
-        except DecodeError:
-            continue
-        coefficients = [_random_scalar(randomness) for _ in range(threshold - 1)]
-        return deal_secret(secret, coefficients, participants)
-
-
-def deal_secret(secret: SecretScalar, coefficients: list[SecretScalar], participants: int) -> tuple[KeyShare, ...]:
-    """Split a given secret over a given polynomial, coefficients lowest degree first; wipes them all. DEVNET AND TESTS ONLY."""
-    group = GroupPublicKey(secret.public_point())
-    shares: dict[Identifier, SecretScalar] = {}
-    for i in range(1, participants + 1):
-        value = coefficients[-1].copy()
-        for coefficient in (*reversed(coefficients[:-1]), secret):
-            value.times(Scalar(i))
-            value.plus(coefficient)
-        shares[identifier(i)] = value
-    for spent in (secret, *coefficients):
-        spent.wipe()
-    verifying = {who: share.public_point() for who, share in shares.items()}
-    public = PublicKeyPackage(group, len(coefficients) + 1, verifying, Origin.DEALER)
-    return tuple(KeyShare(who, share, public) for who, share in shares.items())
-
-
-def _random_scalar(randomness: Randomness) -> SecretScalar:
-    return SecretScalar.from_uniform(randomness(UNIFORM_BYTES))

@@ -23,13 +23,14 @@ from bridges.frost.errors import (
     TooFewSigners,
 )
 from bridges.frost.group import Identifier
-from bridges.frost.keygen import KeyShare, deal
+from bridges.frost.keygen import KeyShare
 from bridges.frost.remote_signer import SignerLink, remote_signer
 from bridges.frost.session import CoordinatorLimits, Signer, SigningCoordinator
 from bridges.frost.signer_port import SignerPort
 from bridges.frost.signing import GroupSignature, NonceCommitment
 from oracle.protocol.hashing import batch_signing_hash
 from oracle.protocol.message import Message
+from tests.support.dealer import deal
 from tests.support.samples import plain_message
 from tests.support.signers import NodeHalf, lay_out, signer_processes, wires
 

@@ -11,7 +11,7 @@ import pytest
 from bridges.frost import signing
 from bridges.frost.errors import InvalidSignature
 from bridges.frost.group import ORDER, Scalar
-from bridges.frost.keygen import KeyShare, deal
+from bridges.frost.keygen import KeyShare
 from bridges.frost.signing import (
     COMMIT_RANDOMNESS_BYTES,
     GroupSignature,
@@ -30,6 +30,7 @@ from tests.crosscheck.noble import (
     our_share,
     our_signature_share,
 )
+from tests.support.dealer import deal
 from tests.support.dkg import Ceremony
 
 MESSAGE = bytes.fromhex("9b0c5d1e" * 8)

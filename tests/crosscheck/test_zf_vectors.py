@@ -17,7 +17,8 @@ import pytest
 
 from bridges.frost import signing
 from bridges.frost.group import SecretScalar, identifier, scalar_to_bytes
-from bridges.frost.keygen import KeyShare, deal_secret
+from bridges.frost.keygen import KeyShare
+from tests.support.dealer import deal_secret
 
 VECTOR = json.loads((Path(__file__).parents[1] / "vectors" / "frost_zf_big_identifier.json").read_text())
 MESSAGE = bytes.fromhex(VECTOR["message"])

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = r"""
 import gc, os, sys
 from bridges.frost import signing
-from bridges.frost.keygen import deal
+from tests.support.dealer import deal
 
 def masked(secret):
     return bytes(x ^ 0x55 for x in secret.view()).hex()

@@ -15,11 +15,11 @@ from bridges.frost import signing
 from bridges.frost.coordinator import CommitRequest, ShareReply, ShareRequest
 from bridges.frost.errors import IllegalTransition, PeerRefused, PeerTimeout, TooFewSigners, TooManySignings
 from bridges.frost.group import Identifier, Scalar
-from bridges.frost.keygen import deal
 from bridges.frost.session import COMMIT_PATH, SHARE_PATH, CoordinatorLimits, Signer, SigningCoordinator
 from bridges.frost.signing import GroupSignature, NonceCommitment
 from oracle.errors import NotAuthorised, SigningError
 from oracle.protocol.errors import ProtocolError
+from tests.support.dealer import deal
 
 # A round far longer than any test may take: whoever waits for the silent does not finish.
 LIMITS = CoordinatorLimits(attempts=3, round_seconds=120.0, total_seconds=60.0, pause_seconds=0.02)

@@ -26,7 +26,7 @@ from bridges.frost.errors import (
     TooFewSigners,
 )
 from bridges.frost.group import Scalar, identifier
-from bridges.frost.keygen import KeyShare, deal
+from bridges.frost.keygen import KeyShare
 from bridges.frost.session import (
     COMMIT_PATH,
     SHARE_PATH,
@@ -38,6 +38,7 @@ from bridges.frost.session import (
 from bridges.frost.signing import NonceCommitment
 from bridges.frost.transport import PeerCaller, PeerClient, PeerServer, TransportIdentity
 from oracle.errors import SigningError
+from tests.support.dealer import deal
 
 CONTEXT = b"three digests"
 # Patient, so that a busy machine fails no test; SHORT is for tests in which somebody stays silent.

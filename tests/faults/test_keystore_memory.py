@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from bridges.frost import keystore, sealing
-from bridges.frost.keygen import deal
 from bridges.frost.private_files import write_private_file
 from bridges.frost.sealing import Passphrase, ScryptCost
+from tests.support.dealer import deal
 from tests.support.memory_scan import occurrences
 
 ROOT = Path(__file__).parents[2]

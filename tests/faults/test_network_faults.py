@@ -24,12 +24,13 @@ import pytest
 import pytest_asyncio
 
 from bridges.frost import keystore, signing
-from bridges.frost.keygen import GroupPublicKey, deal
+from bridges.frost.keygen import GroupPublicKey
 from bridges.frost.session import CoordinatorLimits, SigningCoordinator
 from bridges.frost.signer import Signer
 from bridges.frost.signing import GroupSignature
 from bridges.frost.transport import PeerCertificate, PeerClient, PeerServer, TransportIdentity
 from oracle.errors import SigningError
+from tests.support.dealer import deal
 from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -18,7 +18,7 @@ import tomlkit
 from solders.keypair import Keypair
 
 from bridges.frost.errors import DealerKeyRefused, KeyMaterialError
-from bridges.frost.keygen import KeyShare, Origin, deal
+from bridges.frost.keygen import KeyShare, Origin
 from bridges.frost.keystore import PlainShareRefused, save
 from bridges.frost.sealing import Passphrase, ScryptCost
 from oracle.app.daemon import load_share
@@ -28,6 +28,7 @@ from oracle.errors import ConfigError, NotAuthorised, SigningError
 from oracle.protocol.quorum import quorum
 from tests.hacks.committee import counted, take_over
 from tests.hacks.world import RELEASE
+from tests.support.dealer import deal
 from tests.support.network import Network
 from tests.support.samples import plain_message
 

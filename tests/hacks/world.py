@@ -18,13 +18,14 @@ from bridges.evm.answers import Mined
 from bridges.evm.points import split_signature
 from bridges.evm.sender import Call
 from bridges.frost.group import SecretScalar
-from bridges.frost.keygen import KeyShare, deal_secret
+from bridges.frost.keygen import KeyShare
 from oracle.errors import Rejected
 from oracle.protocol.message import Message
 from oracle.protocol.types import Account, ChainType, CommitteeEpoch, Endpoint, Kind, UnixSeconds, evm_account
 from oracle.protocol.types import Sequence as Number
 from tests.support import samples
 from tests.support import solana_program as sp
+from tests.support.dealer import deal_secret
 from tests.support.evm_chain import Deployed, creation
 from tests.support.schnorr import ORDER, SchnorrKey, challenge
 from tests.support.solana_program import Bench

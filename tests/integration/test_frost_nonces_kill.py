@@ -31,11 +31,12 @@ from bridges.frost import signing
 from bridges.frost.coordinator import CommitRequest, ShareReply, ShareRequest
 from bridges.frost.errors import PeerRefused, PeerTimeout, PeerUnreachable, TooFewSigners
 from bridges.frost.group import Identifier, Point, Scalar, SecretScalar, identifier
-from bridges.frost.keygen import GroupPublicKey, KeyShare, Origin, PublicKeyPackage, Randomness, deal
+from bridges.frost.keygen import GroupPublicKey, KeyShare, Origin, PublicKeyPackage, Randomness
 from bridges.frost.session import COMMIT_PATH, SHARE_PATH, CoordinatorLimits, Signer, SigningCoordinator
 from bridges.frost.signing import NonceCommitment
 from oracle.errors import NotAuthorised
 from oracle.protocol.errors import ProtocolError
+from tests.support.dealer import deal
 
 ROOT = Path(__file__).parents[2]
 SHARES = int(os.environ.get("SIBYL_KILL_SHARES", "2000"))

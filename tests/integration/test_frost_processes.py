@@ -20,11 +20,12 @@ from pathlib import Path
 from bridges.frost import keystore, signing
 from bridges.frost.coordinator import ShareReply
 from bridges.frost.group import Scalar
-from bridges.frost.keygen import GroupPublicKey, deal
+from bridges.frost.keygen import GroupPublicKey
 from bridges.frost.session import SHARE_PATH, CoordinatorLimits, Signer, SigningCoordinator
 from bridges.frost.signing import GroupSignature
 from bridges.frost.transport import PeerCertificate, PeerClient, PeerServer, TransportIdentity
 from oracle.errors import SigningError
+from tests.support.dealer import deal
 
 ROOT = Path(__file__).parents[2]
 MEMBERS = 4

@@ -19,7 +19,7 @@ from solders.keypair import Keypair
 
 from bridges.frost.coordinator import CommitRequest
 from bridges.frost.errors import FrostError, NotAuthorised
-from bridges.frost.keygen import KeyShare, deal
+from bridges.frost.keygen import KeyShare
 from bridges.frost.keystore import PublicShare
 from bridges.frost.private_files import write_private_file
 from bridges.frost.remote_signer import RemoteSigner, SignerLink, SignerUnavailable, remote_signer
@@ -36,6 +36,7 @@ from oracle.node import Node
 from oracle.node.gossip import encode_digests
 from oracle.pipeline import Millis, Observed
 from oracle.protocol.types import Digest
+from tests.support.dealer import deal
 from tests.support.network import Network
 from tests.support.node_config import document, evm, solana, write
 from tests.support.samples import evm_request, plain_message

@@ -14,9 +14,10 @@ from bridges.frost import signing
 from bridges.frost.coordinator import CommitRequest, ShareReply, ShareRequest
 from bridges.frost.errors import DecodeError
 from bridges.frost.group import ORDER, Point, Scalar, SecretScalar, base_times, identifier
-from bridges.frost.keygen import GroupPublicKey, deal
+from bridges.frost.keygen import GroupPublicKey
 from bridges.frost.signing import GroupSignature, NonceCommitment, SignatureShare
 from oracle.protocol.errors import DecodeError as ProtocolDecodeError
+from tests.support.dealer import deal
 
 
 class Encoded(Protocol):

@@ -19,10 +19,11 @@ from bridges.frost import signing
 from bridges.frost.coordinator import CommitRequest, ShareReply, ShareRequest
 from bridges.frost.errors import DecodeError, FrostError, IllegalTransition, NonceSpent
 from bridges.frost.group import ORDER, Identifier, Scalar, identifier
-from bridges.frost.keygen import KeyShare, deal
+from bridges.frost.keygen import KeyShare
 from bridges.frost.roast import Roast, Session, Standing
 from bridges.frost.session import Signer
 from bridges.frost.signing import NonceCommitment, SignatureShare
+from tests.support.dealer import deal
 
 MESSAGE, CONTEXT = bytes(range(32)), b"context"
 COORDINATOR = 99

@@ -12,9 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bridges.frost.coordinator import CommitRequest, ShareRequest
 from bridges.frost.errors import FrostError, NotAuthorised
-from bridges.frost.keygen import deal
 from bridges.frost.session import Signer, SignerLimits
 from bridges.frost.signing import NonceCommitment, commit, prepare, verify_share
+from tests.support.dealer import deal
 
 SHARES = deal(4, 3, os.urandom)
 PEERS = st.sampled_from([2, 3])

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from bridges.frost.errors import DecodeError, FrostError
 from bridges.frost.group import MAX_PARTICIPANTS, Identifier
-from bridges.frost.keygen import deal
 from bridges.frost.keystore import PublicShare
 from bridges.frost.signer_wire import (
     HEAD_BYTES,
@@ -34,6 +33,7 @@ from bridges.frost.signer_wire import (
     open_frame,
 )
 from oracle.protocol.constants import BODY_SIZE
+from tests.support.dealer import deal
 from tests.support.samples import plain_message
 
 SHARE = deal(4, 3, os.urandom)[0]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bridges.frost.errors import PeerRefused, PeerTimeout, PeerUnreachable
-from bridges.frost.keygen import KeyShare, deal
+from bridges.frost.keygen import KeyShare
 from bridges.frost.session import Authorise, CoordinatorLimits
 from circuits.memory import Function, InMemoryProver, sum_of_inputs
 from oracle.app.committee import FrostCommittee
@@ -28,6 +28,7 @@ from oracle.ports import ModelInfo, PeerHandler
 from oracle.protocol.errors import ProtocolError
 from oracle.protocol.message import Message
 from oracle.protocol.types import CommitteeEpoch, Endpoint
+from tests.support.dealer import deal
 from tests.support.memory_chain import MemoryChain, MemoryReader, MemorySubmitter
 from tests.support.samples import EVM, MODEL, SOLANA
 

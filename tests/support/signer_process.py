@@ -13,13 +13,13 @@ from pathlib import Path
 from bridges.frost import signing
 from bridges.frost.coordinator import CommitRequest, ShareReply, ShareRequest
 from bridges.frost.group import Identifier
-from bridges.frost.keygen import deal
 from bridges.frost.remote_signer import LinkLimits, RemoteSigner, SignerLink, remote_signer
 from bridges.frost.signer_process import ServerLimits, serving
 from bridges.frost.signer_rules import load_signer_config
 from bridges.frost.signer_supervisor import SupervisorLimits
 from bridges.frost.signer_wire import BatchRequest, open_frame
 from bridges.frost.signing import NonceCommitment
+from tests.support.dealer import deal
 from tests.support.samples import plain_message
 from tests.support.signers import NodeHalf, lay_out
 

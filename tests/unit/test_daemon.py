@@ -19,7 +19,7 @@ import pytest
 from solders.keypair import Keypair
 
 from bridges.frost import keystore
-from bridges.frost.keygen import KeyShare, Origin, deal
+from bridges.frost.keygen import KeyShare, Origin
 from bridges.frost.private_files import write_private_file
 from bridges.frost.sealing import Passphrase, ScryptCost
 from bridges.frost.transport import TransportIdentity
@@ -31,6 +31,7 @@ from oracle.errors import SibylError, Transient
 from oracle.journal import Journal
 from oracle.pipeline import Millis, Observed
 from oracle.protocol.errors import ProtocolError
+from tests.support.dealer import deal
 from tests.support.node_config import changed, document, evm, solana, write
 from tests.support.samples import evm_request
 from tests.support.solana_rpc import GENESIS, ScriptedRpc, scripted_rpc

@@ -10,8 +10,9 @@ import pytest
 
 from bridges.frost import keystore
 from bridges.frost.errors import DealerKeyRefused, KeystoreError
-from bridges.frost.keygen import KeyShare, Origin, PublicKeyPackage, deal
+from bridges.frost.keygen import KeyShare, Origin, PublicKeyPackage
 from bridges.frost.sealing import Passphrase, ScryptCost
+from tests.support.dealer import deal
 
 PASSPHRASE = Passphrase(b"a passphrase of the tests")
 CHEAP = ScryptCost(n=1 << 14)

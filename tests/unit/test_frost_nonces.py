@@ -14,9 +14,10 @@ from bridges.frost import signing
 from bridges.frost.coordinator import CommitRequest, ShareReply, ShareRequest
 from bridges.frost.errors import DecodeError, KeyMaterialError, NonceSpent, NotAuthorised
 from bridges.frost.group import FIELD, ORDER, Point, Scalar, base_times, identifier, point_sum
-from bridges.frost.keygen import GroupPublicKey, KeyShare, Origin, PublicKeyPackage, deal, lagrange_coefficient
+from bridges.frost.keygen import GroupPublicKey, KeyShare, Origin, PublicKeyPackage, lagrange_coefficient
 from bridges.frost.session import Signer, SignerLimits
 from bridges.frost.signing import GroupSignature, NonceCommitment, SignatureShare
+from tests.support.dealer import deal
 
 COORDINATOR = 3
 TRUE = hashlib.sha256(b"what the committee signs").digest()

@@ -9,7 +9,8 @@ import pytest
 
 from bridges.frost import ciphersuite, signing
 from bridges.frost.group import SecretScalar, identifier, scalar_to_bytes
-from bridges.frost.keygen import KeyShare, deal_secret
+from bridges.frost.keygen import KeyShare
+from tests.support.dealer import deal_secret
 
 VECTOR = json.loads((Path(__file__).parents[1] / "vectors" / "frost_rfc9591.json").read_text())
 MESSAGE = bytes.fromhex(VECTOR["message"])

@@ -12,9 +12,10 @@ from bridges.frost import roast as roast_module
 from bridges.frost import signing
 from bridges.frost.errors import DecodeError, GroupError, IllegalTransition, InvalidSignature, KeyMaterialError
 from bridges.frost.group import ORDER, Identifier, Scalar, identifier
-from bridges.frost.keygen import KeyShare, deal
+from bridges.frost.keygen import KeyShare
 from bridges.frost.roast import Roast, Session, Standing
 from bridges.frost.signing import NonceCommitment, SignatureShare, SigningNonces, SigningPackage
+from tests.support.dealer import deal
 
 MESSAGE = bytes(range(32))
 

@@ -16,16 +16,9 @@ from bridges.frost.errors import (
     NonceSpent,
 )
 from bridges.frost.group import ORDER, Scalar, SecretScalar, base_times, identifier, point_sum
-from bridges.frost.keygen import (
-    GroupPublicKey,
-    KeyShare,
-    Origin,
-    PublicKeyPackage,
-    deal,
-    deal_secret,
-    lagrange_coefficient,
-)
+from bridges.frost.keygen import GroupPublicKey, KeyShare, Origin, PublicKeyPackage, lagrange_coefficient
 from bridges.frost.signing import NonceCommitment, SignatureShare
+from tests.support.dealer import deal, deal_secret
 
 MESSAGE = bytes(range(32))
 

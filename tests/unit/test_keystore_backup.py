@@ -22,7 +22,7 @@ from bridges.frost import keystore, signing
 from bridges.frost.backup import BACKUP_FORMAT, FIELDS, SECRET_BYTES, Backup, read_backup, restore, write_backup
 from bridges.frost.errors import KeystoreError
 from bridges.frost.identity import CERTIFICATE_FILE, KEY_FILE, TransportIdentity
-from bridges.frost.keygen import KeyShare, Origin, deal
+from bridges.frost.keygen import KeyShare, Origin
 from bridges.frost.keystore import PlainShareRefused
 from bridges.frost.private_files import write_private_file
 from bridges.frost.sealing import NoPassphrase, Passphrase, ScryptCost, WrongPassphrase, parse, seal, unseal
@@ -31,6 +31,7 @@ from oracle.app import keystore_commands
 from oracle.app.keystore_commands import add_commands
 from oracle.errors import ConfigError
 from oracle.protocol.types import Kind
+from tests.support.dealer import deal
 from tests.support.node_config import document, write
 
 CHEAP = ScryptCost(n=1 << 14)

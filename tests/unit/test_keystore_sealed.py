@@ -20,7 +20,7 @@ import pytest
 from bridges.frost import keystore, private_files
 from bridges.frost.errors import DealerKeyRefused, KeystoreError
 from bridges.frost.group import SecretScalar
-from bridges.frost.keygen import KeyShare, Origin, deal
+from bridges.frost.keygen import KeyShare, Origin
 from bridges.frost.keystore import PlainShareRefused
 from bridges.frost.sealing import (
     MAX_SCRYPT_BYTES,
@@ -31,6 +31,7 @@ from bridges.frost.sealing import (
     WrongPassphrase,
     forget_environment,
 )
+from tests.support.dealer import deal
 
 CHEAP = ScryptCost(n=1 << 14)
 OLD, NEW = b"correct horse battery", b"staple of another colour"

@@ -19,7 +19,7 @@ from bridges.frost import signing
 from bridges.frost.coordinator import SESSION_ID_BYTES, ShareReply, ShareRequest
 from bridges.frost.errors import Busy, KeystoreError, NonceSpent, NotAuthorised
 from bridges.frost.group import Identifier
-from bridges.frost.keygen import KeyShare, deal
+from bridges.frost.keygen import KeyShare
 from bridges.frost.rates import TokenBucket
 from bridges.frost.session import SignerLimits
 from bridges.frost.signer_ledger import Conflict, Entry, Ledger, LedgerError
@@ -38,6 +38,7 @@ from oracle.protocol.hashing import batch_signing_hash
 from oracle.protocol.message import Message
 from oracle.protocol.types import Chain, Endpoint, Kind, UnixSeconds, evm_account
 from oracle.protocol.types import Sequence as MessageSequence
+from tests.support.dealer import deal
 from tests.support.samples import EVM, SOLANA, evm_request, plain_message, seeded
 from tests.support.signers import signer_document
 

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from bridges.frost import signing
 from bridges.frost.group import FIELD, ORDER, Point, Scalar, base_times
-from bridges.frost.keygen import GroupPublicKey, deal
+from bridges.frost.keygen import GroupPublicKey
+from tests.support.dealer import deal
 
 OUTPUT = Path(__file__).with_name("frost_signatures.json")
 
