@@ -143,12 +143,12 @@ class NodeCollector(Collector):
 
     def _jobs(self) -> Iterator[Metric]:
         jobs = self.care.jobs.values()
-        yield _counter("job_runs", "Runs of a periodic job", ("job",), {(job.name,): job.runs for job in jobs})
+        yield _counter("job_runs", "Runs of a periodic job", ("task",), {(job.name,): job.runs for job in jobs})
         yield _counter(
-            "job_failures", "Failed runs of a periodic job", ("job",), {(job.name,): job.failures for job in jobs}
+            "job_failures", "Failed runs of a periodic job", ("task",), {(job.name,): job.failures for job in jobs}
         )
         last = {(job.name,): job.last_run for job in jobs if job.last_run is not None}
-        yield _gauge("job_last_run", "When a periodic job last began, in Unix seconds", ("job",), last)
+        yield _gauge("job_last_run", "When a periodic job last began, in Unix seconds", ("task",), last)
         yield _gauge("warnings", "Things an operator should look at", (), {(): float(len(self.care.warnings()))})
 
 
