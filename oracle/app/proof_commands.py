@@ -105,6 +105,13 @@ def _evm(address: str) -> Account:
     return evm_account(bytes.fromhex(address.removeprefix("0x")))
 
 
+async def run_demand(console: Console, request_id: Digest, config: Path | None, nodes: list[str]) -> None:
+    """Ask the nodes for a proof that does not exist yet. Raises ConfigError or Transient."""
+    async with sources(config, nodes) as (_, from_nodes):
+        await from_nodes.demand(request_id)
+    console.print(f"The nodes make the proof. Fetch it: sibyl proof get 0x{request_id.hex()}", soft_wrap=True)
+
+
 async def run_get(
     console: Console, request_id: Digest, config: Path | None, nodes: list[str], out: Path, wait: float
 ) -> None:
@@ -216,6 +223,15 @@ _REQUEST = typer.Argument(help="The request's id, as `sibyl request` printed it.
 
 def add_commands(app: typer.Typer, console: Console) -> None:
     """Add the commands to `app`."""
+
+    @app.command("request")
+    def demand(
+        request_id: Annotated[str, _REQUEST],
+        config: Annotated[Path | None, _CONFIG] = None,
+        node: Annotated[list[str] | None, _NODE] = None,
+    ) -> None:
+        """Have an answer proven that was signed without a proof (policy recomputed), while nodes keep the request."""
+        asyncio.run(run_demand(console, parse_id(request_id), config, node or []))
 
     @app.command()
     def get(

@@ -73,8 +73,14 @@ class NodeProofs:
             return None
         return found
 
+    async def demand(self, request_id: Digest) -> None:
+        """Have the proof of an answered request made. Raises Transient when no node will."""
+        if not await self._demanded(request_id):
+            reasons = " ".join(dict.fromkeys(self.complaints)) or "No node was named."
+            raise Transient(f"No node makes a proof for the request {_name(request_id)}. {reasons}")
+
     async def _demanded(self, request_id: Digest) -> bool:
-        """Whether some node says that the proof is being made."""
+        """Whether some node says that the proof is there or being made."""
         answers = [
             await self._read("POST", f"{url}/messages/{_name(request_id)}/proof", MAX_REPORT) for url in self.urls
         ]

@@ -151,6 +151,22 @@ async def test_proof__signed_without_one__is_demanded_and_waited_for() -> None:
     assert looks == 4
 
 
+@pytest.mark.parametrize("status", [200, 202])
+async def test_demand__taken_by_one_node__is_enough(status: int) -> None:
+    async with (
+        node(GOOD, demand=503) as busy,
+        node(GOOD, demand=status) as taking,
+        node_proofs([busy, taking]) as nodes,
+    ):
+        await nodes.demand(REQUEST)
+
+
+async def test_demand__refused_by_all__says_what_each_answered() -> None:
+    async with node(GOOD, demand=409) as refusing, node_proofs([refusing]) as nodes:
+        with pytest.raises(Transient, match="409"):
+            await nodes.demand(REQUEST)
+
+
 async def test_proof__never_made__ends_with_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proof_sources, "SECONDS", 0.5)
     async with node({**GOOD, "proof": None}, demand=202) as url:
