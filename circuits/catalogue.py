@@ -4,6 +4,7 @@ A model is a cache entry of kind `circuits`, or any directory copied from one. `
 wrote and that the model id is the one that ONNX, settings and verifying key give. Importing this module loads neither ezkl, onnxruntime nor sklearn.
 """
 
+import hashlib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from circuits.cache import Json, Progress, cache_root, check_entry, quiet
 from circuits.card import Card, HeldoutRow, heldout_rows, read_card
 from circuits.compile import model_id_of
 from circuits.errors import CorruptEntryError, ModelError
+from circuits.srs.published import CEREMONY, published_k
 from oracle.ports import ModelInfo
 from oracle.protocol.types import ModelId
 
@@ -51,6 +53,11 @@ class ModelArtifacts:
     srs_sha256: str
     devnet_only: bool
     """Its keys come from a local SRS: whoever made that could forge proofs."""
+
+    @property
+    def ceremony(self) -> str | None:
+        """The ceremony whose published file the keys rest on; None for a local reference string, or one that this program does not know."""
+        return CEREMONY if published_k(self.srs_sha256) == self.k else None
 
     @property
     def onnx(self) -> Path:
@@ -137,6 +144,7 @@ def open_model(directory: Path) -> ModelArtifacts:
         raise ModelError(f"The model in {directory} cannot be read: {error}.") from error
     if meta.get("model_id") != model_id.hex():
         raise ModelError(f"The model in {directory} claims the id {meta.get('model_id')} but has {model_id.hex()}.")
+    srs_sha256 = _checked_srs(directory, meta)
     card = read_card(directory / "card.toml")
     return ModelArtifacts(
         model_id=model_id,
@@ -150,9 +158,25 @@ def open_model(directory: Path) -> ModelArtifacts:
         input_bound=_number(meta, "input_bound"),
         k=_number(meta, "k"),
         proof_length=_number(meta, "proof_length"),
-        srs_sha256=str(meta.get("srs_sha256")),
+        srs_sha256=srs_sha256,
         devnet_only=meta.get("devnet_only") is not False,  # whatever is not clearly a ceremony's is for devnets
     )
+
+
+def _checked_srs(directory: Path, meta: dict[str, Json]) -> str:
+    """The SHA-256 of the reference string that lies there: a node trusts a ceremony by this hash, so the manifest's word is not enough."""
+    try:
+        with (directory / "kzg.srs").open("rb") as handle:
+            found = hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(
+            f"The model's reference string {directory / 'kzg.srs'} cannot be read: {error.strerror}."
+        ) from error
+    if meta.get("srs_sha256") != found:
+        raise ModelError(
+            f"The model in {directory} claims to rest on the reference string {meta.get('srs_sha256')}, and holds {found}. Do not use it."
+        )
+    return found
 
 
 def _number(meta: dict[str, Json], name: str) -> int:
