@@ -15,6 +15,7 @@ import onnx
 
 from circuits.cache import Progress, quiet
 from circuits.errors import ModelError
+from circuits.rewrites import CLASSICAL
 from circuits.tuning.floats import FloatModel, Rows
 from circuits.tuning.folding import batch_of_one, explicit_strides, fold_batch_norms, fold_constants, narrow_floats
 from circuits.tuning.last_function import last_function
@@ -30,6 +31,7 @@ _ROUNDS = 64
 
 REWRITES: list[Rewrite] = [
     batch_of_one,
+    *CLASSICAL,
     narrow_floats,
     fold_constants,
     fold_batch_norms,

@@ -207,6 +207,19 @@ def test_examine__float64__becomes_float32(good: tuple[Path, Path]) -> None:
     assert facts_of(examine(*good).prepared.model).inputs[0].dtype == "float"
 
 
+def test_examine__scikit_learn_pipeline__becomes_plain_tensors(good: tuple[Path, Path]) -> None:
+    scaler = helper.make_node("Scaler", ["input"], ["x"], domain="ai.onnx.ml", offset=[0.5] * 4, scale=[2.0] * 4)
+    linear = helper.make_node(
+        "LinearRegressor", ["x"], ["y"], domain="ai.onnx.ml", coefficients=[1.0, -2.0, 0.5, 3.0], intercepts=[0.25]
+    )
+    model = graph_of([scaler, linear], ["N", 4], ["N", 1])
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+    onnx.save(model, str(good[0]))
+    prepared = examine(*good).prepared
+    assert {node.domain for node in prepared.model.graph.node} <= {""}
+    assert prepared.largest_difference < 1e-5
+
+
 def test_examine__model_that_gives_infinities__refused(good: tuple[Path, Path], tmp_path: Path) -> None:
     onnx.save(graph_of([helper.make_node("Log", ["input"], ["y"])], [1, 4], [1, 4]), str(good[0]))
     assert "not finite" in told(*good, tmp_path)
