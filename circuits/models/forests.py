@@ -16,7 +16,7 @@ from circuits.rewrites.trees import trees_to_tensors
 
 
 def exact_network(model: onnx.ModelProto, circuit: CircuitSettings, input_range: float) -> Network:
-    """The network of a model that is one TreeEnsembleClassifier. Raises ModelError when its sums could leave float32's whole numbers."""
+    """The network of a model that is one tree ensemble. Raises ModelError when its sums could leave float32's whole numbers."""
     scale = circuit.scale if circuit.param_scale is None else circuit.param_scale
     rounded = _on_grid(model, scale)
     made = trees_to_tensors(rounded, input_scale=circuit.scale)
@@ -46,7 +46,7 @@ def _on_grid(model: onnx.ModelProto, scale: int) -> onnx.ModelProto:
     unit = 2.0 ** (scale - ensemble.depth)
     node = made.graph.node[0]
     for attribute in node.attribute:
-        if attribute.name in ("class_weights", "base_values"):
+        if attribute.name in ("class_weights", "target_weights", "base_values"):
             values = [float(np.round(value * unit) / unit) for value in attribute.floats]
             attribute.CopyFrom(helper.make_attribute(attribute.name, values))
     return made

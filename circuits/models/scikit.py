@@ -52,6 +52,23 @@ def _below(threshold: float) -> float:
     return float(narrow if narrow <= threshold else np.nextafter(narrow, np.float32(-np.inf)))
 
 
+def regressor(trees: Sequence[Tree], weights: Sequence[Floats], features: int, *, base: float = 0.0) -> onnx.ModelProto:
+    """A model with one TreeEnsembleRegressor. `weights`: for each tree, of each node."""
+    attributes: dict[str, object] = dict(node_attributes(trees))
+    owners = _leaves(trees)
+    attributes |= {
+        "target_treeids": [number for number, _ in owners],
+        "target_nodeids": [node for _, node in owners],
+        "target_ids": [0] * len(owners),
+        "target_weights": [float(weights[number][node]) for number, node in owners],
+        "n_targets": 1,
+        "base_values": [base],
+    }
+    entry = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, features])
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 1])
+    return _model("TreeEnsembleRegressor", attributes, entry, [scores])
+
+
 def classifier(
     trees: Sequence[Tree],
     weights: Sequence[Floats],
@@ -64,12 +81,7 @@ def classifier(
     """A model with one TreeEnsembleClassifier and its two outputs. `weights`: for each tree (nodes, classes), or (nodes, 1) for the
     second of two."""
     attributes: dict[str, object] = dict(node_attributes(trees))
-    owners = [
-        (number, node)
-        for number, tree in enumerate(trees)
-        for node in range(tree.node_count)
-        if tree.children_left[node] < 0
-    ]
+    owners = _leaves(trees)
     rows = [
         (number, node, target, float(weights[number][node, target]))
         for number, node in owners
@@ -82,11 +94,26 @@ def classifier(
     attributes |= {"classlabels_int64s": list(range(classes)), "post_transform": post}
     if base:
         attributes["base_values"] = [float(value) for value in base]
-    node = helper.make_node("TreeEnsembleClassifier", ["input"], ["label", "scores"], domain="ai.onnx.ml")
-    node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
     entry = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, features])
     label = helper.make_tensor_value_info("label", TensorProto.INT64, [1])
     scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, classes])
-    graph = helper.make_graph([node], "trees", [entry], [label, scores])
+    return _model("TreeEnsembleClassifier", attributes, entry, [label, scores])
+
+
+def _leaves(trees: Sequence[Tree]) -> list[tuple[int, int]]:
+    return [
+        (number, node)
+        for number, tree in enumerate(trees)
+        for node in range(tree.node_count)
+        if tree.children_left[node] < 0
+    ]
+
+
+def _model(
+    kind: str, attributes: dict[str, object], entry: onnx.ValueInfoProto, outputs: list[onnx.ValueInfoProto]
+) -> onnx.ModelProto:
+    node = helper.make_node(kind, ["input"], [output.name for output in outputs], domain="ai.onnx.ml")
+    node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
+    graph = helper.make_graph([node], "trees", [entry], outputs)
     opsets = [helper.make_opsetid("", 13), helper.make_opsetid("ai.onnx.ml", 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="sibyl")
