@@ -23,6 +23,7 @@ from oracle.app.burst import transfer_burst
 from oracle.app.devnet.network import DevnetOptions, running_devnet
 from oracle.app.figures import Figure, figure, figures_table, write_figures
 from oracle.app.load import request_load
+from oracle.app.node_bench import node_figures
 from oracle.app.scale import frost_figures
 from oracle.app.setup import DEMONSTRATION_MODEL, run_setup
 from oracle.app.tokens import ETHER, SOL, open_tokens
@@ -66,6 +67,8 @@ async def run_bench(console: Console, output: Path, fresh_clone: bool) -> None:
     console.print(f"[dim]·[/] asking {LOAD} questions under RECOMPUTED, through a fresh devnet", highlight=False)
     async with running_devnet(toolchain, DevnetOptions()) as devnet, open_user(devnet.file(), devnet.model) as user:
         figures += await _load(user, console)
+    console.print("[dim]·[/] starting a node again on 100,000 events", highlight=False)
+    figures += await node_figures(COMMAND)
     console.print("[dim]·[/] making keys and signing with committees of 5 to 100", highlight=False)
     scale = await frost_figures(lambda line: console.print(f"  [dim]{line}[/]", highlight=False))
     figures += scale.figures

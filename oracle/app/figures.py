@@ -43,6 +43,8 @@ BOUNDS: dict[str, Bound] = {
     "Requests under RECOMPUTED, sustained": Bound(1_000, "requests/min", "higher"),
     "Request under RECOMPUTED at half that pace, beyond finality, p50": Bound(1.0, "s"),
     "Request under RECOMPUTED at half that pace, beyond finality, p99": Bound(3.0, "s"),
+    "Restart to serving, 100,000 journalled events": Bound(5.0, "s"),
+    "A look at what is due, 10,000 open messages, one changed": Bound(None, "ms"),
     "Second demo, all cached": Bound(60.0, "s"),
     "Fresh clone to the demo's table": Bound(360.0, "s"),
 }
