@@ -96,6 +96,8 @@ class DevnetOptions:
     """Seconds after which the next member proves in the place of a silent one."""
     model: str = DEMONSTRATION_MODEL
     """What questions are about: a model that comes with Sibyl, or one of this machine's catalogue."""
+    also: tuple[str, ...] = ()
+    """Further models that the nodes hold and the EVM registry knows."""
     guarded: bool = False
     """Whether ether is registered with a guard: transfers of more than GUARD_LIMIT need a risk score, which the oracle itself gives."""
 
@@ -106,7 +108,7 @@ class Devnet:
 
     directory: Path
     models: tuple[ModelArtifacts, ...]
-    """The first is what questions are about; the second, on a guarded devnet, the guard's."""
+    """The first is what questions are about; the second, on a guarded devnet, the guard's; then any others."""
     committee: DevnetCommittee
     evm: AnvilChain
     evm_contracts: EvmDeployment
@@ -195,7 +197,7 @@ async def running_devnet(
         if directory is None:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sibyl-devnet-")))
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        names = (options.model, GUARD_MODEL) if options.guarded else (options.model,)
+        names = (options.model, *([GUARD_MODEL] if options.guarded else []), *options.also)
         models = tuple([await asyncio.to_thread(obtain_model, name) for name in names])
         nodes = plan_nodes(directory, options.nodes)
         node_keys = [Keypair() for _ in nodes]
