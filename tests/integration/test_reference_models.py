@@ -1,6 +1,6 @@
 """The reference models, for real: what their cards promise, their proofs here, on Solana's runtime and on an EVM chain, and what each costs.
 
-The three cheapest in every run, the others when asked for (`-m slow`): those build for minutes.
+The three cheapest in every run, the others when asked for (`-m heavy`): those build for minutes.
 """
 
 import json
@@ -56,7 +56,7 @@ PROMISES = {
     "series": Promise(6, 1, 14, 0.84, 0.1, 480_000),
 }
 CHEAPEST = ("tumour", "logistic", "forest", "boosted")
-NAMES = [pytest.param(name, marks=[] if name in CHEAPEST else [pytest.mark.slow]) for name in PROMISES]
+NAMES = [pytest.param(name, marks=[] if name in CHEAPEST else [pytest.mark.heavy]) for name in PROMISES]
 UNITS = 500_000
 """Compute units of the whole verification on Solana: the goal of the verifier."""
 
