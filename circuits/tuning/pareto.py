@@ -44,16 +44,17 @@ def front_table(found: Found) -> Table:
         Column(name, justify="left" if name in ("", "range checks") else "right", no_wrap=True) for name in names
     ]
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
-    for option in _shown(found):
+    for option in (*_shown(found), *found.private):
         circuit, cost, accuracy = option.circuit, option.cost, option.accuracy
         about = "" if option.measured else "≈ "
         rebase = f" ×{circuit.rebase_multiplier}" if circuit.rebase_multiplier > 1 else ""
         lookups = f", lookups ±{circuit.lookup_range[1]:,}" if circuit.lookup_range[1] else ""
+        inputs = "" if circuit.input_visibility == "public" else f", inputs {circuit.input_visibility}"
         table.add_row(
             "→" if option is found.chosen else "",
             f"{circuit.scale}{rebase}",
-            f"{circuit.decomp_base}^{circuit.decomp_legs}{lookups}",
-            f"{circuit.inner_cols}" + ("" if option.family else "*"),
+            f"{circuit.decomp_base}^{circuit.decomp_legs}{lookups}{inputs}",
+            f"{circuit.inner_cols}" + ("" if circuit.family else "*"),
             str(circuit.logrows),
             f"{option.shape.rows:,}",
             f"{accuracy.error_max:.2g}",

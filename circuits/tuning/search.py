@@ -29,6 +29,9 @@ _LEGS = (2, 3, 4, 5, 6, 8)
 _MIN_BASE_BITS, _MAX_BASE_BITS = 4, 13
 _LOOKUP_MARGIN = 1.5
 _MAX_TABLE = 1 << 18
+PRIVATE = ("hashed", "polycommit")
+_PRIVATE_K = 2
+"""How many sizes larger a circuit with private inputs may be."""
 _LAID_OUT = 8
 """Pairs of scale and rebase whose layouts are tried."""
 _MEASURED = 4
@@ -57,6 +60,8 @@ class Wish:
     """Largest error of a proven output that is tolerated; a hundredth of the outputs' spread unless given."""
     any_shape: bool = False
     """Also choose circuits outside the one-column family, which Solana cannot check."""
+    private: bool = False
+    """Also measure what the chosen circuit costs with inputs that no chain sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,8 @@ class Found:
     chosen: Option
     notes: tuple[str, ...]
     """What the user should know: limits that bit, trials that failed."""
+    private: tuple[Option, ...] = ()
+    """The chosen circuit with hashed and with committed inputs, for comparison."""
 
 
 def search(
@@ -114,7 +121,8 @@ class _Search:
         chosen = min(measured, key=self._rank)
         self._note_choice(chosen)
         rest = [option for option in options if all(option.circuit != one.circuit for one in measured)]
-        return Found((*measured, *(self._corrected(one) for one in rest)), chosen, tuple(self._notes))
+        private = tuple(self._private(chosen)) if self._wish.private else ()
+        return Found((*measured, *(self._corrected(one) for one in rest)), chosen, tuple(self._notes), private)
 
     def _left(self) -> float:
         return self._wish.seconds - (time.monotonic() - self._began)
@@ -283,6 +291,25 @@ class _Search:
         if not measured:
             raise ModelError(f"None of the circuits could be proven: {self._failures[-1] if self._failures else ''}")
         return measured
+
+    def _private(self, chosen: Option) -> Iterator[Option]:
+        """Proofs of the chosen circuit with private inputs. The hash takes rows too: the smallest k that holds both."""
+        for visibility in PRIVATE:
+            for k in range(chosen.circuit.logrows, min(chosen.circuit.logrows + _PRIVATE_K, MAX_K) + 1):
+                self._progress(f"Proving with {visibility} inputs, k={k}")
+                circuit = replace(chosen.circuit, logrows=k, input_visibility=visibility, family=False)
+                try:
+                    made = self._trials.measure(
+                        circuit, self._srs(k), self._wish.memory_mb, 120 + 12 * self._speed * chosen.cost.prove_seconds
+                    )
+                except TrialFailedError as error:
+                    self._failures.append(str(error))
+                    continue
+                shape = replace(chosen.shape, k=k, instances=made.instances)
+                yield _measured(replace(chosen, circuit=circuit, shape=shape), made)
+                break
+            else:
+                self._notes.append(f"No proof with {visibility} inputs was made: {self._failures[-1]}")
 
     def _corrected(self, option: Option) -> Option:
         cost = option.cost

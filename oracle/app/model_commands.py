@@ -60,6 +60,9 @@ def add_commands(app: typer.Typer, console: Console) -> None:
         any_shape: Annotated[
             bool, typer.Option("--any-shape", help="Also choose circuits that Solana cannot check.")
         ] = False,
+        private: Annotated[
+            bool, typer.Option("--private", help="Also measure the chosen circuit with inputs that no chain sees.")
+        ] = False,
         labels: Annotated[str, typer.Option(help="Names of the classes, with commas between.")] = "",
         features: Annotated[str, typer.Option(help="Names of the inputs, with commas between.")] = "",
         description: Annotated[str, typer.Option(help="One sentence for the card.")] = "",
@@ -77,7 +80,7 @@ def add_commands(app: typer.Typer, console: Console) -> None:
             raise ConfigError(f"--goal is {', '.join(GOALS)}; not “{goal}”.")
         labelling = Labelling(name, description, licence, labels=_names(labels), features=_names(features))
         labelling.check()
-        wish = Wish(Goal(goal), seconds, memory, max_error, any_shape)
+        wish = Wish(Goal(goal), seconds, memory, max_error, any_shape, private)
         compile_file(console, (model, data), wish, labelling, plot or Path(f"{name}.svg"), ceremony=ceremony)
 
 

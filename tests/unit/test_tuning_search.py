@@ -128,6 +128,24 @@ def test_search__lookups__outside_the_family_with_a_range_and_a_note(subject: Su
     assert any("EVM chains only" in note for note in found.notes)
 
 
+def test_search__private__the_chosen_circuit_with_private_inputs_at_the_smallest_size_that_holds(
+    subject: Subject,
+) -> None:
+    class Hashing(ComputedTrials):
+        def measure(self, circuit: CircuitSettings, srs: Srs, memory_mb: int, deadline: float) -> Measurement:
+            if circuit.input_visibility == "hashed" and circuit.logrows < 7:
+                raise TrialFailedError("the hash does not fit")
+            return super().measure(circuit, srs, memory_mb, deadline)
+
+    found = search(subject, Wish(private=True), Hashing(subject, rows=150), no_srs)
+    assert found.chosen.circuit.logrows == 6
+    assert [option.circuit.input_visibility for option in found.private] == ["hashed", "polycommit"]
+    assert [option.circuit.logrows for option in found.private] == [7, 6]
+    assert all(option.circuit.input_visibility == "public" for option in found.options)
+    cells = " ".join(str(cell) for cell in front_table(found).columns[2].cells)
+    assert "inputs hashed" in cells
+
+
 def test_search__inputs_too_large__refused_with_advice(subject: Subject) -> None:
     huge = replace(subject, high=subject.high * 1e8)
     with pytest.raises(ModelError, match="scale the features to a smaller range"):
