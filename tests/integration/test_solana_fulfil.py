@@ -364,8 +364,9 @@ def test_fulfil_attack__key_that_is_not_the_models__refused(waiting: tuple[World
         assert world.bench.refused(bent(step, account_6=key)) == "WrongVerifier"
 
 
-def test_fulfil_attack__registered_key_that_is_not_sealed__refused(world: World) -> None:
+def test_fulfil_attack__registered_key_that_is_not_sealed__refused() -> None:
     # Governance may register a key before it is sealed: until then nothing is proven under it.
+    world = sv.start()
     owner = stranger(world)
     create, *writes, seal = steps.key_steps(world.verifier, owner.pubkey(), honest().content)
     for step in (create, *writes):
@@ -378,7 +379,9 @@ def test_fulfil_attack__registered_key_that_is_not_sealed__refused(world: World)
     world.bench.accepted(fulfilment)
 
 
-def test_fulfil_attack__key_of_another_verifier_program__refused(world: World) -> None:
+def test_fulfil_attack__key_of_another_verifier_program__refused() -> None:
+    world = sv.start()
+    world.upload_key(honest())
     other = VerifierAddresses(Pubkey.new_unique())
     world.bench.svm.add_program(other.program, build_programs().verifier_so.read_bytes())
     held = world.register(world.model(honest(), verifier=other.program))  # the key is of the first one
@@ -460,34 +463,75 @@ def test_fulfil__same_question_twice__one_proof_serves_both(world: World) -> Non
 # ---- governance between request and answer ----
 
 
-def test_fulfil_attack__verifier_taken_away_meanwhile__refused(waiting: tuple[World, Message, bytes]) -> None:
+def planted(world: World, **changes: object) -> None:
+    """The model's account with other facts, as no instruction can make it once it has a verifier."""
+    address = world.bench.at.model(sp.MODEL).address
+    data, found = bytearray(world.bench.account(address).data), world.bench.account(address)
+    sizes = {"input_count": 2, "output_count": 2}
+    for name, value in changes.items():
+        at = getattr(c, f"MODEL_ACCOUNT_{name.upper()}_OFFSET")
+        raw = value.to_bytes(sizes[name], "little") if isinstance(value, int) else bytes(value)  # type: ignore[call-overload]  # a key otherwise
+        data[at : at + len(raw)] = raw
+    world.bench.put(address, bytes(data), found.owner, found.lamports)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"verifier": Pubkey.default(), "verifying_key": Pubkey.default()},
+        {"verifier": Pubkey.new_unique()},
+        {"verifying_key": Pubkey.new_unique()},
+        {"input_count": 1},
+        {"output_count": 2},
+        {"input_scale": 11},
+        {"output_scale": 12},
+    ],
+)
+def test_register_model__with_a_verifier_already__what_proofs_are_about_stays(
+    world: World, change: dict[str, object]
+) -> None:
+    # A request that waits is judged by what it was asked under, whoever governs by then.
+    authority, registered = world.bench.authority, world.model(honest())
+    step = instructions.register_model(world.bench.at, authority.pubkey(), replace(registered, **change))  # type: ignore[arg-type]  # a test's shorthand
+    assert world.bench.refused(step, signers=(authority,)) == "FixedModel"
+    held = world.register(replace(registered, active=False, price=7, input_bound=9))
+    address = world.bench.at.model(sp.MODEL).address
+    assert ModelAccount.decode(world.bench.data(address), world.bench.at.program) == held
+
+
+def test_fulfil__model_that_takes_no_requests_any_more__still_answers_those_that_wait(
+    waiting: tuple[World, Message, bytes],
+) -> None:
     world, request, tail = waiting
-    world.register(sp.model(input_count=2, output_count=1, output_scale=sv.SCALE, input_bound=sv.BOUND))
+    world.register(world.model(honest(), active=False))
+    world.bench.accepted(world.fulfilment(request, honest(), tail))
+
+
+def test_fulfil_attack__verifier_gone_all_the_same__refused(waiting: tuple[World, Message, bytes]) -> None:
+    world, request, tail = waiting
     step = world.fulfilment(request, honest(), tail)
+    planted(world, verifier=Pubkey.default(), verifying_key=Pubkey.default())
     assert world.bench.refused(step) == "WrongVerifier"
     # The system program has the address that stands there now.
     assert world.bench.refused(bent(step, account_5=SYSTEM, account_6=SYSTEM)) == "WrongVerifier"
 
 
-def test_fulfil_attack__other_key_or_counts_meanwhile__only_what_is_registered_counts(
-    waiting: tuple[World, Message, bytes],
-) -> None:
+def test_fulfil_attack__other_key_or_counts_all_the_same__refused(waiting: tuple[World, Message, bytes]) -> None:
     world, request, tail = waiting
     step = world.fulfilment(request, honest(), tail)
-    world.register(world.model(honest(), verifying_key=world.upload_key(honest("tumour"))))
+    planted(world, verifying_key=world.upload_key(honest("tumour")))
     assert world.bench.refused(step) == "WrongVerifier"
-    world.register(world.model(honest(), output_count=2))
+    planted(world, verifying_key=world.key_of(honest()), output_count=2)
     assert world.bench.refused(step) == "WrongOutputCount"
-    world.register(world.model(honest(), input_count=3))
-    world.bench.accepted(step)
+    planted(world, output_count=1, input_count=3)
+    world.bench.accepted(step)  # the inputs are those of the request
 
 
-def test_fulfil_attack__counts_raised_beyond_what_a_call_holds__refused(asked: World) -> None:
+def test_fulfil_attack__more_instances_than_a_call_holds__refused(asked: World) -> None:
     at, key = asked.bench.at, Pubkey.new_unique()
-    facts = {"verifier": asked.verifier.program, "verifying_key": key}
-    asked.register(sp.model(input_count=255, output_count=1, **facts))
+    held = asked.register(sp.model(input_count=255, output_count=1, verifier=asked.verifier.program, verifying_key=key))
     request = asked.bench.post_request(asked.bench.asked(inputs=(1,) * 255, policy=Policy.PROVEN))
-    held = asked.register(sp.model(input_count=192, output_count=64, **facts))
+    planted(asked, output_count=64)
     step = instructions.fulfil(at, asked.payer, request, (1,) * 64, held, b"")
     assert asked.bench.refused(step) == "WrongOutputCount"
 
@@ -505,13 +549,6 @@ def test_register_model__half_a_verifier_or_too_many_instances__refused(world: W
     authority = world.bench.authority
     step = instructions.register_model(world.bench.at, authority.pubkey(), world.model(honest(), **facts))
     assert world.bench.refused(step, signers=(authority,)) == "InvalidModel"
-
-
-def test_register_model__with_a_verifier__is_stored_and_can_be_taken_away(world: World) -> None:
-    address = world.bench.at.model(sp.MODEL).address
-    assert ModelAccount.decode(world.bench.data(address), world.bench.at.program) == world.model(honest())
-    world.register(sp.model())
-    assert ModelAccount.decode(world.bench.data(address), world.bench.at.program) == sp.model()
 
 
 # ---- requests ----

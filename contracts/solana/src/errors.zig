@@ -70,6 +70,7 @@ pub const Error = error{
     WrongPayer,
     TooEarly,
     InvalidSetting,
+    FixedModel,
 };
 
 pub const Entry = struct { code: u32, sentence: []const u8 };
@@ -143,6 +144,7 @@ pub fn entry(err: Error) Entry {
         error.WrongPayer => .{ .code = 602, .sentence = "The payer account is not the one that paid the rent." },
         error.TooEarly => .{ .code = 603, .sentence = "It is too early: the deadline or the holding time has not passed." },
         error.InvalidSetting => .{ .code = 604, .sentence = "A setting is refused: the treasury, the chain reference, the end of the old epoch or another value is not allowed." },
+        error.FixedModel => .{ .code = 605, .sentence = "The verifier, key, counts and scales of a model with a verifier never change: requests that wait are judged by them." },
     };
 }
 

@@ -79,7 +79,7 @@ pub fn process(invocation: *const Invocation, reader: *runtime.Reader) Error!voi
     const model = try account.openModel(invocation, accounts.model, request.modelId());
     try checkVerifier(&accounts, model);
     if (arguments.outputs.len != @as(usize, model.output_count) * 8) return error.WrongOutputCount;
-    // The model may have been registered anew, with other counts than the request was posted under.
+    // Registration sees to that; what is built here would leave its room otherwise.
     if (request.inputs().len + arguments.outputs.len > 8 * @as(usize, constants.MAX_PROVEN_INSTANCES)) return error.WrongOutputCount;
 
     const room = runtime.heap(Room);

@@ -1,4 +1,5 @@
-//! register_model: the authority registers a model, or changes a registered one (its price, whether it takes requests, or what checks its proofs).
+//! register_model: the authority registers a model, or changes a registered one (its price, bound, or whether it takes requests). Once it has a verifier, that, its
+//! key, counts and scales stay: no authority decides about the proofs of requests that wait.
 //! The key account is not read here: its address is made of its content's hash, and the verifier takes sealed keys only.
 
 const account = @import("../account.zig");
@@ -41,6 +42,7 @@ pub fn process(invocation: *const Invocation, reader: *runtime.Reader) Error!voi
     const accounts = try validateAccounts(invocation);
     try check(terms);
     const model = try openOrCreate(invocation, &accounts, &terms.model_id, &terms.bump);
+    if (!runtime.isZero(&model.verifier) and !sameProofs(model, terms)) return error.FixedModel;
     model.input_count = terms.input_count;
     model.output_count = terms.output_count;
     model.input_scale = terms.input_scale;
@@ -60,6 +62,13 @@ fn check(terms: *align(1) const Arguments) Error!void {
     const proven = !runtime.isZero(&terms.verifier);
     if (proven == runtime.isZero(&terms.verifying_key)) return error.InvalidModel;
     if (proven and terms.input_count + terms.output_count > constants.MAX_PROVEN_INSTANCES) return error.InvalidModel;
+}
+
+/// Whether proofs are of the same statement, checked by the same verifier under the same key.
+fn sameProofs(model: *const account.Model, terms: *align(1) const Arguments) bool {
+    return runtime.equal(&model.verifier, &terms.verifier) and runtime.equal(&model.verifying_key, &terms.verifying_key) and
+        model.input_count == terms.input_count and model.output_count == terms.output_count and
+        model.input_scale == terms.input_scale and model.output_scale == terms.output_scale;
 }
 
 fn openOrCreate(invocation: *const Invocation, accounts: *const Accounts, model_id: *const [32]u8, bump: *const u8) Error!*account.Model {
