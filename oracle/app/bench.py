@@ -23,6 +23,7 @@ from oracle.app.burst import transfer_burst
 from oracle.app.devnet.network import DevnetOptions, running_devnet
 from oracle.app.figures import Figure, figure, figures_table, write_figures
 from oracle.app.load import request_load
+from oracle.app.model_bench import model_figures
 from oracle.app.node_bench import node_figures
 from oracle.app.scale import frost_figures
 from oracle.app.setup import DEMONSTRATION_MODEL, run_setup
@@ -69,6 +70,8 @@ async def run_bench(console: Console, output: Path, fresh_clone: bool) -> None:
         figures += await _load(user, console)
     console.print("[dim]·[/] starting a node again on 100,000 events", highlight=False)
     figures += await node_figures(COMMAND)
+    console.print("[dim]·[/] tuning models, and proving as ezkl's own calibration would have it", highlight=False)
+    figures += await model_figures(COMMAND, lambda line: console.print(f"  [dim]{line}[/]", highlight=False))
     console.print("[dim]·[/] making keys and signing with committees of 5 to 100", highlight=False)
     scale = await frost_figures(lambda line: console.print(f"  [dim]{line}[/]", highlight=False))
     figures += scale.figures
