@@ -74,6 +74,7 @@ class ProvenAnswers:
         self._client, self._program, self._sender, self._pack = client, program, sender, pack
         self._clock = ClusterClock(client)
         self._keys: OrderedDict[Pubkey, bytes] = OrderedDict()
+        self._used: set[Pubkey] = set()
         self._busy: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
 
     async def fulfil(self, answer: ProvenAnswer) -> Sent:
@@ -81,6 +82,7 @@ class ProvenAnswers:
         async with self._lock(answer.label):
             model = await self._model(answer.asked.model_id)
             upload = self._planned(answer, model, await self._key(model))
+            self._used.add(model.verifier)
             try:
                 await self._upload(upload)
                 return await self._sender.send([upload.fulfil])
@@ -182,11 +184,12 @@ class ProvenAnswers:
         return key.content
 
     async def _verifiers(self) -> list[VerifierAddresses]:
-        """The verifiers of all registered models."""
+        """The verifiers of all registered models, and those that this process has used: governance may have replaced one since."""
         matches = [(0, bytes([c.ACCOUNT_MODEL, c.ACCOUNT_LAYOUT_VERSION]))]
         found = await self._client.find(self._program.program, matches, "confirmed")
         models = [self._decoded_model(one.account) for one in found]
-        return [VerifierAddresses(program) for program in sorted({m.verifier for m in models if m.provable}, key=bytes)]
+        programs = {model.verifier for model in models if model.provable} | self._used
+        return [VerifierAddresses(program) for program in sorted(programs, key=bytes)]
 
     async def _awaited(self, request_id: Digest) -> bool:
         """Whether a request of this program is pending and its deadline is not past."""
