@@ -32,9 +32,8 @@ VERIFIER: Final = "Halo2Verifier"
 
 _COMPILE_SECONDS: Final = 600.0
 _VERIFIER_SETTINGS: Final[Mapping[str, Json]] = {
-    # The generated code keeps too much on the stack for the newer pipeline. Tuned for many runs it grows from 10 to 15 KB, far from the limit, and
-    # a verification costs 11,500 gas less.
-    "optimizer": {"enabled": True, "runs": 1_000_000},
+    # The generated code keeps too much on the stack for the newer pipeline, and is smallest so.
+    "optimizer": {"enabled": True, "runs": 1},
     "evmVersion": "cancun",
     "metadata": {"bytecodeHash": "none"},
     "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
