@@ -10,10 +10,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+from io import StringIO
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 import pytest_asyncio
+from rich.console import Console
 from solders.keypair import Keypair
 
 from bridges.evm.abi import account_of, interface
@@ -22,6 +25,7 @@ from bridges.evm.points import split_signature
 from bridges.evm.sender import Call
 from bridges.solana.deploy import SolanaGovernance
 from bridges.solana.layout import InboxAccount, OutboxState
+from oracle.app import proof_commands
 from oracle.app.asking import EVM, FEE_LAMPORTS, SOLANA, Asked, Question
 from oracle.app.demo.lies import Liar
 from oracle.app.devnet.network import DEPLOYER, PRICE_LAMPORTS, PRICE_WEI, STRANGER
@@ -125,6 +129,31 @@ async def test_delivered_answers__delivered_again_by_a_stranger__refused_on_both
     assert len(refusals) == 2
     assert all("AlreadyDelivered" in refusal.why for refusal in refusals)
     await world.assert_once(answered.request, await world.truth(answered.question.inputs))
+
+
+async def test_past_answer__both_and_attested__anyone_checks_it_from_the_chains_records(
+    world: World, answered: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(proof_commands, "load", lambda: world.user.devnet)
+
+    async def check(proof: Path | None) -> tuple[bool, str]:
+        shown = StringIO()
+        console = Console(file=shown, width=200)
+        holds = await proof_commands.run_verify(console, answered.request_id, None, [], (proof, None), ANSWER_SECONDS)
+        return holds, shown.getvalue()
+
+    holds, said = await check(None)
+    assert holds
+    for chain in (world.user.evm_endpoint.chain, world.user.solana_endpoint.chain):
+        assert f"as posted on {world.user.evm_endpoint.chain}" in said
+        assert str(chain) in said
+    bent = tmp_path / "bent.proof"
+    proof = answered.zk_proof
+    assert proof is not None
+    bent.write_bytes(proof[:-1] + bytes([proof[-1] ^ 1]))
+    holds, said = await check(bent)
+    assert not holds
+    assert said.count("does not hold") == 2
 
 
 async def test_evm_request__proven__answered_without_a_signature_and_the_node_that_did_is_paid(world: World) -> None:
