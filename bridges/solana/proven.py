@@ -74,7 +74,6 @@ class ProvenAnswers:
         self._client, self._program, self._sender, self._pack = client, program, sender, pack
         self._clock = ClusterClock(client)
         self._keys: OrderedDict[Pubkey, bytes] = OrderedDict()
-        self._used: set[Pubkey] = set()
         self._busy: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
 
     async def fulfil(self, answer: ProvenAnswer) -> Sent:
@@ -82,7 +81,6 @@ class ProvenAnswers:
         async with self._lock(answer.label):
             model = await self._model(answer.asked.model_id)
             upload = self._planned(answer, model, await self._key(model))
-            self._used.add(model.verifier)
             try:
                 await self._upload(upload)
                 return await self._sender.send([upload.fulfil])
@@ -184,11 +182,11 @@ class ProvenAnswers:
         return key.content
 
     async def _verifiers(self) -> list[VerifierAddresses]:
-        """The verifiers of all registered models, and those that this process has used: governance may have replaced one since."""
+        """The verifiers of all registered models. A model keeps its verifier for good, so none that was ever used is missing."""
         matches = [(0, bytes([c.ACCOUNT_MODEL, c.ACCOUNT_LAYOUT_VERSION]))]
         found = await self._client.find(self._program.program, matches, "confirmed")
         models = [self._decoded_model(one.account) for one in found]
-        programs = {model.verifier for model in models if model.provable} | self._used
+        programs = {model.verifier for model in models if model.provable}
         return [VerifierAddresses(program) for program in sorted(programs, key=bytes)]
 
     async def _awaited(self, request_id: Digest) -> bool:

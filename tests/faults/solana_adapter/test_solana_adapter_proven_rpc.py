@@ -271,19 +271,6 @@ async def test_prune__no_model_with_a_verifier__looks_no_further(rpc: ScriptedRp
     assert len(rpc.calls["getProgramAccounts"]) == 1
 
 
-async def test_prune__verifier_replaced_since_it_was_used__is_searched_too(
-    rpc: ScriptedRpc, submitter: SolanaSubmitter
-) -> None:
-    rpc.answers["getLatestBlockhash"] = RpcError(-32603, "the test ends here")
-    with pytest.raises(Transient, match="the test ends here"):
-        await submitter.submit(SUBMISSION)
-    newer = Pubkey.new_unique()
-    searched(rpc, lambda wanted: [(KEY, model(verifier=newer))] if wanted == c.ACCOUNT_MODEL else [])
-    assert await submitter.prune() == 0
-    asked = [params[0] for params in rpc.calls["getProgramAccounts"]]
-    assert sorted(asked[1:], key=str) == sorted([str(newer), str(VERIFIER.program)])
-
-
 async def test_prune__without_a_way_to_pack__never_had_proofs(rpc: ScriptedRpc, client: SolanaClient) -> None:
     assert await SolanaSubmitter(client, PROGRAM, PAYER).prune() == 0
     assert rpc.total == 0
