@@ -11,7 +11,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -47,7 +47,7 @@ class ProvenAnswer:
     request: Message
     asked: InferenceRequest
     outputs: tuple[int, ...]
-    zk_proof: bytes
+    zk_proof: bytes = field(repr=False)
 
     @property
     def label(self) -> Digest:

@@ -205,7 +205,7 @@ async def test_answer__somebody_else_was_first__the_upload_is_closed(net: Proven
 async def test_prune__answered_refused_expired_or_unknown_requests__closed_and_pending_kept(net: ProvenNet) -> None:
     payer, other = await net.funded(), await net.funded()
     answered, refused, waiting = [await net.ask(TINY) for _ in range(3)]
-    expiring = await net.ask(TINY, seconds=4)
+    expiring = await net.ask_expiring(TINY)
     labels = [one.request_id for one in (answered, refused, waiting, expiring)]
     await asyncio.gather(*(net.leave_proof(payer, label, bytes(FIRST_CHUNK)) for label in labels))
     await net.leave_proof(payer, Digest(bytes(32)), bytes(10))  # no request's id
@@ -215,7 +215,7 @@ async def test_prune__answered_refused_expired_or_unknown_requests__closed_and_p
     signed = Submission(refusal, net.net.key.attest(refusal))
     assert await net.submitter(other).submit(signed) is not None, "refusals of PROVEN requests stay signed"
     node, before = net.submitter(payer), await net.balance(payer)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         closed = await node.prune()
         while closed < 4:
             await asyncio.sleep(0.3)
@@ -229,13 +229,13 @@ async def test_prune__answered_refused_expired_or_unknown_requests__closed_and_p
 
 
 async def test_answer__deadline_passed_after_the_upload__refused_and_closed(net: ProvenNet) -> None:
-    receipt, payer = await net.ask(TINY, seconds=4), await net.funded()
+    receipt, payer = await net.ask_expiring(TINY), await net.funded()
     dying = net.submitter(payer)
     Wire(after={1: Interruption}).tap(dying)
     with pytest.raises(Interruption):
         await dying.submit(submission(TINY, receipt.body))
     node = net.submitter(payer)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while (await node._clock.read()).time <= receipt.body.expiry:
             await asyncio.sleep(0.2)
     with pytest.raises(Rejected) as caught:
