@@ -19,19 +19,23 @@ from circuits import cache
 from circuits.cache import Json, Progress, quiet
 from circuits.card import Card, InputFeature, Measured, write_card
 from circuits.catalogue import BUILDERS, KIND, ModelArtifacts, open_model
-from circuits.compile import CircuitSettings, Srs, compile_model, quantised_outputs
+from circuits.compile import PACKAGES, CircuitSettings, Srs, compile_model, quantised_outputs
 from circuits.errors import ModelError
 from circuits.tuning.floats import FloatModel, Rows
 from circuits.tuning.sample import Sample
-from circuits.tuning.subject import Subject
+from circuits.tuning.subject import STRESS_ROWS, Subject
 from oracle.protocol import constants
 from oracle.protocol.encoding import dequantise, quantise
 
 MOST_HELDOUT = 256
 """Held-out rows that are measured; more cost time and tell little."""
 
+_SOURCES = ("circuits/card.py", "circuits/compile.py", "circuits/ezkl_child.py", "circuits/tuning/publish.py")
+"""A change in any of these makes a new entry."""
+
 Places = npt.NDArray[np.intp]
 _ERROR_MARGIN = 4.0
+_FLOAT32_SHARE = 1e-5
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
@@ -78,7 +82,8 @@ def publish(
         "srs": srs.sha256,
     }
     labels = b"" if sample.labels is None else sample.labels.tobytes()
-    key = cache.content_key({**parts, "labels": labels, "ezkl": version("ezkl"), "source": sample.source})
+    sources: dict[str, str | bytes] = {name: (PACKAGES / name).read_bytes() for name in _SOURCES}
+    key = cache.content_key({**parts, **sources, "labels": labels, "ezkl": version("ezkl"), "source": sample.source})
 
     def build(directory: Path) -> Mapping[str, Json]:
         return _assemble(directory, subject, sample, circuit, labelling, srs, deadline, progress)
@@ -111,12 +116,18 @@ def _assemble(
             f"The outputs have {compiled.output_scale} bits after the point; chains take {constants.MAX_SCALE} at most."
         )
     progress(f"Measuring the error on {len(places)} held-out rows")
-    whole = quantised_outputs(directory, grid, deadline=deadline)
+    corners = [quantise(row, circuit.scale, bound=bound) for row in subject.rows[STRESS_ROWS : subject.stressed]]
+    edges = [list(dequantise(row, circuit.scale)) for row in corners]
+    whole = quantised_outputs(directory, [*grid, *edges], deadline=deadline)
     outputs = [np.array(row, np.float64) / 2.0**compiled.output_scale for row in whole]
-    measured, bound_of_error = _measure(subject, sample, places, outputs, grid)
+    measured = _measure(subject, sample, places, outputs[: len(grid)])
+    # What float32 alone can move, should the circuit be exact on all these rows.
+    least = 2.0**-compiled.output_scale + _FLOAT32_SHARE * subject.spread
+    gap = _largest_gap(subject, outputs, [*grid, *edges])
+    bound_of_error = _ERROR_MARGIN * max(gap, measured.error_max) + least
     card = _card(subject, sample, labelling, measured, bound_of_error, len(outputs[0]))
     write_card(card, directory / "card.toml")
-    _write_heldout(directory / "heldout.json", card, places, sample, rows, outputs)
+    _write_heldout(directory / "heldout.json", card, places, sample, rows, outputs[: len(rows)])
     return {
         **compiled.meta(),
         "name": labelling.name,
@@ -125,19 +136,15 @@ def _assemble(
     }
 
 
-def _measure(
-    subject: Subject, sample: Sample, places: Places, outputs: list[Rows], grid: list[list[float]]
-) -> tuple[Measured, float]:
-    """What the card promises, and the bound beyond which nodes refuse an answer: that one compares answers to the same rounded inputs."""
+def _measure(subject: Subject, sample: Sample, places: Places, outputs: list[Rows]) -> Measured:
+    """What the card promises: the circuit on rounded inputs against the floats on the inputs as they are."""
     floats = FloatModel(onnx.load_from_string(subject.onnx))
     exact = [_only(floats, row) for row in sample.rows[places]]
     accuracy = subject.compare(outputs, exact)
-    rounded = [_only(floats, np.array(row)) for row in grid]
-    gap = max(float(np.abs(a - b).max()) for a, b in zip(outputs, rounded, strict=True))
     truth = None if sample.labels is None else [int(label) for label in sample.labels[places]]
     wanted = truth if truth is not None else [subject.decisions(row) for row in exact]
     right = sum(subject.decisions(row) == label for row, label in zip(outputs, wanted, strict=True))
-    measured = Measured(
+    return Measured(
         heldout_rows=len(outputs),
         accuracy=round(right / len(outputs), 4),
         error_max=accuracy.error_max,
@@ -145,7 +152,12 @@ def _measure(
         decision_flips=accuracy.decision_flips,
         labelled=truth is not None,
     )
-    return measured, _ERROR_MARGIN * max(gap, accuracy.error_max)
+
+
+def _largest_gap(subject: Subject, outputs: list[Rows], grid: list[list[float]]) -> float:
+    """Largest difference on the same rounded inputs, which is what nodes compare: held-out rows and corners of the range."""
+    floats = FloatModel(onnx.load_from_string(subject.onnx))
+    return max(float(np.abs(a - _only(floats, np.array(row))).max()) for a, row in zip(outputs, grid, strict=True))
 
 
 def _only(model: FloatModel, row: Rows) -> Rows:

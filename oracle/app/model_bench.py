@@ -10,6 +10,7 @@ import json
 import statistics
 import tempfile
 import time
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -137,13 +138,15 @@ def _copied(path: Path) -> tempfile.TemporaryDirectory[str]:
 def write_sigmoid_network(directory: Path) -> tuple[Path, Path]:
     """A network of 16-32-16-1 with a sigmoid output, trained from a seed on drawn data, and the rows that it did not see."""
     from sklearn.datasets import make_classification
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn's own dependency, without types
 
     values, classes = make_classification(600, 16, n_informative=10, random_state=2026)
     values = (values - values.mean(0)) / values.std(0)
     network = MLPClassifier((32, 16), max_iter=400, tol=0.0, n_iter_no_change=400, random_state=2026)
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 400 rounds are meant
         network.fit(values[:480], classes[:480])
     layers = [mlp.Layer(weights, bias) for weights, bias in zip(network.coefs_, network.intercepts_, strict=True)]
     model, sample = directory / "sigmoid.onnx", directory / "sigmoid.npz"

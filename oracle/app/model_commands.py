@@ -134,7 +134,7 @@ def show_verdict(console: Console, path: Path, verdict: "Verdict") -> None:
         _list(console, verdict.problems)
     if verdict.estimate is not None:
         shape, cost = verdict.estimate.shape, verdict.estimate.cost
-        lookups = f", {verdict.estimate.lookups} lookup tables" if verdict.estimate.lookups else ""
+        lookups = f", lookup tables: {verdict.estimate.lookups}" if verdict.estimate.lookups else ""
         console.print(
             f"  about {shape.rows:,} rows (k={shape.k}{lookups}); a proof takes {cost.prove_seconds:.1f} s and {cost.memory_mb:,.0f} MB on one "
             f"thread, has {cost.proof_length:,} bytes and costs {cost.gas:,} gas to check on an EVM chain",
