@@ -35,6 +35,10 @@ class PoolFullError(PoolError):
     """The queue is full, or no worker came free in time."""
 
 
+class MemoryShortError(PoolError):
+    """This machine has not the memory that a proof needs."""
+
+
 class PoolClosedError(PoolError):
     """The pool is not running, or is stopping."""
 

@@ -1,8 +1,9 @@
 """A pool of worker processes, each doing one job at a time.
 
 Guarantees: a job ends by its deadline, because its worker is then killed; a cancelled job's worker is killed too; a worker that died is replaced when
-the next job needs one; the queue is bounded and says so when it is full; after `stop` no process and no file is left. Workers start when they are
-first needed. Does not do: retry a job (the caller knows whether that helps), or know what jobs mean.
+the next job needs one; the queue is bounded and says so when it is full; a job that needs more memory than there is waits for others to end, or is
+refused; after `stop` no process and no file is left. Workers start when they are first needed. Does not do: retry a job (the caller knows whether
+that helps), or know what jobs mean.
 """
 
 import asyncio
@@ -10,6 +11,8 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +21,7 @@ from typing import Self
 from circuits.compile import child_environment
 from circuits.errors import JobFailedError, PoolClosedError, PoolFullError, WorkerCrashedError, WorkerTimeoutError
 from circuits.jobs import LINE_LIMIT, Job, Reply, decode_reply, encode_job
+from circuits.memory_guard import MemoryGuard, available_memory, resident
 
 ALARM_GRACE = 5.0
 """Seconds after its deadline at which a worker's own alarm ends it, should the parent have died."""
@@ -100,13 +104,20 @@ class _Worker:
 class WorkerPool:
     """See the module. Use as an async context manager, or `start` and `stop`."""
 
-    def __init__(self, limits: PoolLimits | None = None, *, scratch: Path | None = None) -> None:
-        """`scratch` is where the pool may make its private directory; the system's temporary one by default."""
+    def __init__(
+        self,
+        limits: PoolLimits | None = None,
+        *,
+        scratch: Path | None = None,
+        available: Callable[[], int] = available_memory,
+    ) -> None:
+        """`scratch` is where the pool may make its private directory; the system's temporary one by default. `available`: free bytes."""
         self._limits = limits or PoolLimits()
         self._parent = scratch
         self._home: Path | None = None
         self._slots: asyncio.LifoQueue[_Worker | None] = asyncio.LifoQueue(self._limits.workers)
         self._live: set[_Worker] = set()
+        self._guard = MemoryGuard(lambda: resident(self.pids), available)
         self._doomed: set[_Worker] = set()
         self._waiting = 0
         self._running = 0
@@ -145,21 +156,36 @@ class WorkerPool:
             for _ in range(self._limits.workers):
                 self._slots.put_nowait(None)
 
-    async def run(self, job: Job, seconds: float) -> Reply:
-        """Do `job` within `seconds` of its start.
+    async def run(self, job: Job, seconds: float, memory: int = 0) -> Reply:
+        """Do `job` within `seconds` of its start. `memory`: bytes that it will need, if they are many.
 
-        Raises JobFailedError when the job itself fails, else a PoolError: PoolFullError, PoolClosedError, WorkerTimeoutError, WorkerCrashedError.
+        Raises JobFailedError when the job itself fails, else a PoolError: PoolFullError, MemoryShortError, PoolClosedError, WorkerTimeoutError,
+        WorkerCrashedError.
         """
         self._running += 1
         self._idle.clear()
         try:
-            return await self._run_in_slot(await self._take_slot(), job, seconds)
+            return await self._run_in_slot(await self._take_slot(), job, seconds, memory)
         finally:
             self._running -= 1
             if not self._running:
                 self._idle.set()
 
-    async def _run_in_slot(self, slot: _Worker | None, job: Job, seconds: float) -> Reply:
+    async def _run_in_slot(self, slot: _Worker | None, job: Job, seconds: float, memory: int) -> Reply:
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._limits.queue_seconds):
+                    await stack.enter_async_context(self._guard.room(memory))
+            except BaseException as error:
+                self._slots.put_nowait(slot)
+                if isinstance(error, TimeoutError):
+                    raise PoolFullError(
+                        f"No memory came free within {self._limits.queue_seconds:g} s; try again later."
+                    ) from None
+                raise
+            return await self._run_with(slot, job, seconds)
+
+    async def _run_with(self, slot: _Worker | None, job: Job, seconds: float) -> Reply:
         worker = slot
         healthy = False
         try:

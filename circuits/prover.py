@@ -15,6 +15,7 @@ from circuits.admission import check_calibrated, check_inputs, unknown_model, we
 from circuits.catalogue import ModelArtifacts
 from circuits.errors import JobFailedError, ModelError
 from circuits.jobs import FailureKind, Job, Reply, Task
+from circuits.memory_guard import proof_memory
 from circuits.pool import PoolLimits, WorkerPool
 from oracle.errors import InferenceError, ProofError
 from oracle.ports import Inference, ModelInfo, ZkProof
@@ -107,7 +108,8 @@ class LocalProver:
     async def prove(self, model_id: ModelId, inputs: tuple[int, ...]) -> ZkProof:
         """A proof, already verified. Raises InferenceError or ProofError."""
         model = self._admit(model_id, inputs)
-        reply = await self._run(self._proofs, _job(Task.PROVE, model, inputs), self._limits.prove_seconds)
+        memory = proof_memory(model.proving_key.stat().st_size)
+        reply = await self._run(self._proofs, _job(Task.PROVE, model, inputs), self._limits.prove_seconds, memory)
         return ZkProof(bytes.fromhex(reply.proof), reply.outputs, reply.seconds)
 
     async def verify(self, model_id: ModelId, inputs: tuple[int, ...], outputs: tuple[int, ...], proof: bytes) -> bool:
@@ -130,9 +132,9 @@ class LocalProver:
         check_calibrated(model.card, inputs, model.input_scale)
         return model
 
-    async def _run(self, pool: WorkerPool, job: Job, seconds: float) -> Reply:
+    async def _run(self, pool: WorkerPool, job: Job, seconds: float, memory: int = 0) -> Reply:
         try:
-            return await pool.run(job, seconds)
+            return await pool.run(job, seconds, memory)
         except JobFailedError as error:
             if error.kind == FailureKind.INFERENCE:
                 raise InferenceError(str(error)) from error
