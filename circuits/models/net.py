@@ -17,7 +17,6 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from circuits.compile import CircuitSettings
-from circuits.errors import ModelError
 
 Floats = npt.NDArray[np.float64]
 OPSET = 13
@@ -156,13 +155,6 @@ class Net:
         """Some columns of a matrix."""
         name = self._emit("Gather", x.name, self._constant(np.array(columns), np.int64), axis=1)
         return Tensor(name, x.scale, x.size[:, columns], x.error[:, columns])
-
-    def join(self, a: Tensor, b: Tensor) -> Tensor:
-        """Two matrices side by side. They must have one scale, for ezkl would bring them to one."""
-        if a.scale != b.scale:
-            raise ModelError(f"Tensors of {a.scale} and {b.scale} bits cannot be joined.")
-        sizes, errors = np.concatenate([a.size, b.size], axis=1), np.concatenate([a.error, b.error], axis=1)
-        return Tensor(self._emit("Concat", a.name, b.name, axis=1), a.scale, sizes, errors)
 
     # ---- the end ----
 
