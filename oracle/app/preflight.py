@@ -24,6 +24,7 @@ from circuits.prover import LocalProver
 from oracle.app.care import peer_watch
 from oracle.app.chains import ChainPorts, endpoint_name, evm_ports, solana_ports
 from oracle.app.daemon import load_share, peer_clients, pinned
+from oracle.app.devnet_mark import require_real_devnet
 from oracle.config import ChainConfig, EvmConfig, ListenConfig, NodeConfig, SolanaConfig
 from oracle.errors import ConfigError, SibylError
 from oracle.journal import Journal
@@ -158,6 +159,7 @@ async def _greet(config: NodeConfig) -> str:
 
 
 def _models(config: NodeConfig) -> str:
+    require_real_devnet(config)
     models = [open_model(directory) for directory in config.models]
     # Its constructor refuses an SRS that the configuration does not trust; it starts no worker.
     LocalProver(models, devnet=config.devnet, accepted_srs=frozenset(config.trusted_srs))

@@ -62,6 +62,7 @@ def add_commands(app: typer.Typer, console: Console) -> None:
                 arrived=lambda done, size: bar.update(task, completed=done, total=size, visible=True),
             )
         _show(console, report)
+        _say_ids(console)
 
     @app.command()
     def check(
@@ -109,6 +110,7 @@ def add_commands(app: typer.Typer, console: Console) -> None:
         console.print(f"{made.path}", markup=False, highlight=False, soft_wrap=True)
         console.print(f"k={made.k}  SHA-256 {made.sha256}", highlight=False, soft_wrap=True)
         console.print("[yellow]For devnets only.[/] Nodes elsewhere refuse models that rest on it.", highlight=False)
+        _say_ids(console)
 
 
 @contextmanager
@@ -116,6 +118,14 @@ def _bar(console: Console) -> Iterator[Progress]:
     columns = (TextColumn("{task.percentage:>3.0f} %"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         yield bar
+
+
+def _say_ids(console: Console) -> None:
+    console.print(
+        "A model's id depends on its reference string: compiled under another one, the same model has another id.",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _show(console: Console, report: SrsReport) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from oracle.app.daemon import built_node
 from oracle.app.devnet_mark import require_real_devnet
+from oracle.app.preflight import check
 from oracle.app.srs_commands import parse_chain
 from oracle.config import NodeConfig, load_config
 from oracle.errors import ConfigError
@@ -42,6 +43,13 @@ async def test_mark__devnet_on_a_chain_that_is_none__node_does_not_start(
             pytest.fail("the node was built")
     assert "“devnet = true” is refused there" in str(caught.value)
     require_real_devnet(_config(tmp_path, chains, devnet=False))
+
+
+async def test_check__devnet_on_a_chain_that_is_none__is_found_before_a_start(tmp_path: Path) -> None:
+    config = _config(tmp_path, {"evm": [evm(chain_id=1, rpc_url="http://127.0.0.1:9")], "solana": []}, devnet=True)
+    (finding,) = [one for one in await check(config) if one.what == "models"]
+    assert not finding.well
+    assert "The EVM chain 1 is no devnet" in finding.said
 
 
 def test_chain_option__caip_name__is_that_chain() -> None:
