@@ -5,6 +5,7 @@ what is signed or delivered, so a job that fails is logged and counted, shown in
 processes: each runs when the node starts, so a restart makes none of them late.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -47,16 +48,29 @@ async def periodic_work(node: Node, care: Care | None = None) -> AsyncIterator[A
     scheduler = AsyncIOScheduler(
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": HEALTH_SECONDS}
     )
+    running: dict[str, asyncio.Future[None]] = {}
+
+    async def start(name: str, work: Callable[[], Awaitable[None]]) -> None:
+        # The scheduler says when; the task is this block's own, which ends it in good order.
+        before = running.get(name)
+        if before is None or before.done():
+            running[name] = asyncio.ensure_future(watched.run_job(name, work))
+            if before is not None:
+                before.result()  # an error that was not expected: the scheduler logs it, and the job goes on
+
     for name, (seconds, work) in works.items():
         watched.jobs[name] = JobState(name, seconds)
         # The first look at health comes after its interval: at the start no chain has been read yet.
         first = {} if name == "health" else {"next_run_time": datetime.now(UTC)}
-        scheduler.add_job(watched.run_job, "interval", seconds=seconds, args=[name, work], id=name, **first)
+        scheduler.add_job(start, "interval", seconds=seconds, args=[name, work], id=name, **first)
     scheduler.start()
     try:
         yield scheduler
     finally:
         scheduler.shutdown(wait=False)
+        for task in running.values():
+            task.cancel()
+        await asyncio.gather(*running.values(), return_exceptions=True)
 
 
 def report_health(node: Node, care: Care | None = None) -> None:
