@@ -98,7 +98,7 @@ class Committee:
         for source, running in self.up.items():
             for target in self.up:
                 if target != source:
-                    assert await running.clients[target].call("/echo", b"x", 5) == bytes([source]) + b"x"
+                    assert await running.clients[target].call("/echo", b"x", 30) == bytes([source]) + b"x"
 
     def renew(self, member: int) -> RenewalNotice:
         return prepare_renewal(
@@ -165,7 +165,7 @@ async def test_renewal__requests_under_way__end_on_their_connections(committee: 
     async with asyncio.TaskGroup() as group:
         into = group.create_task(committee.up[3].clients[2].call("/hold", b"into the renewing member", 30))
         out = group.create_task(committee.up[2].clients[3].call("/hold", b"out of it", 30))
-        assert {await asyncio.wait_for(entered.get(), 5) for _ in range(2)} == {2, 3}
+        assert {await asyncio.wait_for(entered.get(), 30) for _ in range(2)} == {2, 3}
         notice = committee.renew(2)
         await committee.turns((2,))
         assert committee.up[2].keeper.identity.certificate == notice.certificate
@@ -180,14 +180,14 @@ async def test_renewal__stolen_old_certificate__gets_nothing_after_the_overlap(c
     committee.renew(2)
     await committee.turns((2,))
     async with committee.calling(thief, 3) as connected:
-        assert await connected.call("/echo", b"", 5) == b"\2", "during the overlap it is still pinned"
+        assert await connected.call("/echo", b"", 30) == b"\2", "during the overlap it is still pinned"
         committee.clock.now += OVERLAP
         await committee.turns()
         with pytest.raises(PeerRefused, match="not pinned"):
-            await connected.call("/echo", b"", 5)  # on the connection that it has kept
+            await connected.call("/echo", b"", 30)  # on the connection that it has kept
     async with committee.calling(thief, 3) as fresh:
         with pytest.raises(PeerUnreachable):
-            await fresh.call("/echo", b"", 5)
+            await fresh.call("/echo", b"", 30)
     await committee.all_reach_all()
 
 
@@ -205,11 +205,11 @@ async def test_renewal__thief_announces_a_certificate_of_his_own_afterwards__is_
         forged = RenewalNotice.make(2, serial, old, his.certificate, thief.sign)
         async with committee.calling(thief, 3) as client:
             with pytest.raises(PeerRefused) as caught:
-                await client.call(NOTICE_PATH, forged.to_bytes(), 5)
+                await client.call(NOTICE_PATH, forged.to_bytes(), 30)
         assert caught.value.peer_code == "renewal"
     async with committee.calling(his, 3) as client:
         with pytest.raises(PeerUnreachable):
-            await client.call("/echo", b"", 5)
+            await client.call("/echo", b"", 30)
 
 
 async def test_renewal__replayed_by_a_peer__changes_nothing(committee: Committee) -> None:
@@ -219,9 +219,9 @@ async def test_renewal__replayed_by_a_peer__changes_nothing(committee: Committee
     second = committee.renew(2)
     await committee.turns((2,))
     trusted = committee.up[3].book.trusted()
-    assert await committee.up[4].clients[3].call(NOTICE_PATH, second.to_bytes(), 5) == b""
+    assert await committee.up[4].clients[3].call(NOTICE_PATH, second.to_bytes(), 30) == b""
     with pytest.raises(PeerRefused, match="overtaken"):
-        await committee.up[4].clients[3].call(NOTICE_PATH, first.to_bytes(), 5)
+        await committee.up[4].clients[3].call(NOTICE_PATH, first.to_bytes(), 30)
     assert committee.up[3].book.trusted() == trusted
 
 
@@ -240,7 +240,7 @@ async def test_renewal__a_peer_is_away__old_is_shown_until_patience_ends_and_it_
     await committee.turns()
     await committee.start(4)
     with pytest.raises(PeerUnreachable):
-        await committee.up[4].clients[2].call("/echo", b"", 5)
+        await committee.up[4].clients[2].call("/echo", b"", 30)
     await committee.turns((4,))
     await committee.all_reach_all()
 

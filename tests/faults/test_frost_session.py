@@ -260,9 +260,9 @@ async def test_session__quorum_out_of_reach__does_not_wait_for_the_silent(four: 
     for who in (2, 3):
         four.members[who].signer._authorise = refuse
     four.tamper(4, COMMIT_PATH, silent)
-    limits = replace(LIMITS, attempts=1, round_seconds=60.0, total_seconds=60.0)
+    limits = replace(LIMITS, attempts=1, round_seconds=240.0, total_seconds=240.0)
     with pytest.raises(TooFewSigners) as caught:
-        await asyncio.wait_for(four.coordinator(limits=limits).sign(CONTEXT), 10)
+        await asyncio.wait_for(four.coordinator(limits=limits).sign(CONTEXT), 60)
     assert "not reached" in caught.value.refusals[2]
     assert "had not answered" in caught.value.refusals[4]
 
@@ -317,9 +317,9 @@ async def test_session__commitment_in_anothers_name__is_named(four: Committee) -
 async def test_session__total_deadline__bounds_everything(four: Committee) -> None:
     for who in (2, 3, 4):
         four.tamper(who, COMMIT_PATH, silent)
-    limits = replace(LIMITS, round_seconds=20.0, total_seconds=0.3)
+    limits = replace(LIMITS, round_seconds=240.0, total_seconds=0.3)
     with pytest.raises(TooFewSigners, match=r"within 0\.3 s"):
-        await asyncio.wait_for(four.coordinator(limits=limits).sign(CONTEXT), 5)
+        await asyncio.wait_for(four.coordinator(limits=limits).sign(CONTEXT), 60)
 
 
 @pytest.mark.parametrize("context", [b"", bytes(65_537)], ids=["empty", "oversize"])
@@ -519,7 +519,7 @@ async def test_signer__nonces_past_their_age__are_wiped_and_refused(shares: tupl
 async def test_signer__unused_nonces__are_wiped_by_the_timer(shares: tuple[KeyShare, ...]) -> None:
     signer = Signer(shares[0], agree, limits=SignerLimits(nonce_seconds=0.05))
     await signer.commit(4, CommitRequest(bytes(16), CONTEXT))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while signer.pending:  # the timer has no event to wait for
             await asyncio.sleep(0.01)
 
@@ -528,7 +528,7 @@ async def test_signer__malformed_request_over_the_wire__is_a_decode_refusal(four
     for path in (COMMIT_PATH, SHARE_PATH):
         for body in (b"", b"\x00", bytes(20), os.urandom(300)):
             with pytest.raises(PeerRefused) as caught:
-                await four.members[1].clients[2].call(path, body, 5)
+                await four.members[1].clients[2].call(path, body, 30)
             assert caught.value.peer_code == "decode"
 
 

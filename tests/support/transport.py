@@ -19,6 +19,8 @@ from bridges.frost.transport import (
 # Patient, so that a busy machine fails no test; what must time out does so at a server of its own.
 LIMITS = TransportLimits(max_body=10_000)
 IMPATIENT = TransportLimits(max_body=10_000, handshake_timeout=2.0, body_timeout=0.5, idle_timeout=1.0)
+PATIENCE = 30.0
+"""Seconds for what is bound to come, however busy the machine is."""
 NOW = datetime.now(UTC)
 MakeClient = Callable[..., PeerClient]
 

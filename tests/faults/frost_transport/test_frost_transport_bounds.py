@@ -20,19 +20,19 @@ from bridges.frost.transport import (
     TransportLimits,
     server_context,
 )
-from tests.support.transport import LIMITS, MakeClient, echo, raw_connection
+from tests.support.transport import LIMITS, PATIENCE, MakeClient, echo, raw_connection
 
 
 async def test_transport__oversize_body__is_not_even_sent(client_of: MakeClient) -> None:
     with pytest.raises(OversizeBody, match="not sent"):
-        await client_of().call("/echo", bytes(LIMITS.max_body + 1), 5)
+        await client_of().call("/echo", bytes(LIMITS.max_body + 1), PATIENCE)
 
 
 async def test_transport__body_at_the_bound__passes_and_one_more_is_refused(client_of: MakeClient) -> None:
     client = client_of(limits=TransportLimits(max_body=100_000))
-    assert len(await client.call("/echo", bytes(LIMITS.max_body), 5)) == LIMITS.max_body + 1
+    assert len(await client.call("/echo", bytes(LIMITS.max_body), PATIENCE)) == LIMITS.max_body + 1
     with pytest.raises(PeerRefused) as caught:
-        await client.call("/echo", bytes(LIMITS.max_body + 1), 5)
+        await client.call("/echo", bytes(LIMITS.max_body + 1), PATIENCE)
     assert caught.value.peer_code == "oversize"
 
 
@@ -43,15 +43,15 @@ async def test_transport__endless_chunked_body__is_cut_at_the_bound(
     writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(12):
         writer.write(b"400\r\n" + bytes(1024) + b"\r\n")
-    assert b" 413 " in await asyncio.wait_for(reader.readline(), 5)
+    assert b" 413 " in await asyncio.wait_for(reader.readline(), PATIENCE)
     writer.transport.abort()
 
 
 async def test_transport__route_with_a_bound_of_its_own__keeps_it(server: PeerServer, client_of: MakeClient) -> None:
     server.route("/small", echo, max_body=4)
-    assert await client_of().call("/small", b"1234", 5) == b"\x021234"
+    assert await client_of().call("/small", b"1234", PATIENCE) == b"\x021234"
     with pytest.raises(PeerRefused) as caught:
-        await client_of().call("/small", b"12345", 5)
+        await client_of().call("/small", b"12345", PATIENCE)
     assert caught.value.peer_code == "oversize"
 
 
@@ -61,7 +61,7 @@ async def test_transport__oversize_reply__is_refused(server: PeerServer, client_
 
     server.route("/flood", flood)
     with pytest.raises(OversizeBody):
-        await client_of().call("/flood", b"", 5)
+        await client_of().call("/flood", b"", PATIENCE)
 
 
 async def test_transport__body_that_trickles__is_refused_in_time(
@@ -69,7 +69,7 @@ async def test_transport__body_that_trickles__is_refused_in_time(
 ) -> None:
     reader, writer = await raw_connection(impatient, identities[2], identities[1].certificate)
     writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nab")
-    assert b" 408 " in await asyncio.wait_for(reader.readline(), 5)
+    assert b" 408 " in await asyncio.wait_for(reader.readline(), PATIENCE)
     writer.transport.abort()
 
 
@@ -78,14 +78,14 @@ async def test_transport__headers_that_trickle__are_cut_off(
 ) -> None:
     reader, writer = await raw_connection(impatient, identities[2], identities[1].certificate)
     writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\n")
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
     writer.transport.abort()
 
 
 async def test_transport__connection_without_handshake__is_cut_off(impatient: PeerServer) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", impatient.port)
     with contextlib.suppress(ConnectionResetError):
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
     writer.close()
 
 
@@ -94,7 +94,7 @@ async def test_transport__slow_handler__times_out_on_both_sides(server: PeerServ
 
     async def slow(_: int, __: bytes) -> bytes:
         try:
-            await asyncio.sleep(30)
+            await asyncio.sleep(600)
         finally:
             cancelled.set()
         return b""
@@ -103,9 +103,9 @@ async def test_transport__slow_handler__times_out_on_both_sides(server: PeerServ
     with pytest.raises(PeerTimeout):
         await client_of().call("/slow", b"", 0.1)
     with pytest.raises(PeerRefused) as caught:
-        await client_of().call("/slow", b"", 5)
+        await client_of().call("/slow", b"", PATIENCE)
     assert caught.value.peer_code == "timeout"
-    await asyncio.wait_for(cancelled.wait(), 5)
+    await asyncio.wait_for(cancelled.wait(), PATIENCE)
 
 
 async def test_transport__peer_that_never_answers__times_out(
@@ -147,16 +147,16 @@ async def test_transport__too_many_requests_in_flight__are_refused_and_others_se
             PeerClient(identities[3], 1, pin, address) as other,
         ):
             async with asyncio.TaskGroup() as group:
-                held = [group.create_task(greedy.call("/hold", b"", 10)) for _ in range(2)]
+                held = [group.create_task(greedy.call("/hold", b"", PATIENCE)) for _ in range(2)]
                 for _ in range(2):
-                    await asyncio.wait_for(entered.get(), 5)
+                    await asyncio.wait_for(entered.get(), PATIENCE)
                 with pytest.raises(PeerRefused) as caught:
-                    await greedy.call("/echo", b"", 5)
+                    await greedy.call("/echo", b"", PATIENCE)
                 assert caught.value.peer_code == "busy"
-                assert await other.call("/echo", b"", 5) == b"\x03"
+                assert await other.call("/echo", b"", PATIENCE) == b"\x03"
                 release.set()
             assert [task.result() for task in held] == [b"held", b"held"]
-            assert await greedy.call("/echo", b"", 5) == b"\x02"
+            assert await greedy.call("/echo", b"", PATIENCE) == b"\x02"
 
 
 FEW = TransportLimits(max_body=10_000, requests_per_second=5.0, refusal_seconds=0.05)
@@ -165,7 +165,7 @@ FEW = TransportLimits(max_body=10_000, requests_per_second=5.0, refusal_seconds=
 async def call_until_refused(client: PeerClient, body: bytes = b"") -> tuple[int, PeerRefused]:
     for served in range(10_000):
         try:
-            await client.call("/echo", body, 5)
+            await client.call("/echo", body, PATIENCE)
         except PeerRefused as refusal:
             return served, refusal
     raise AssertionError("never refused")
@@ -186,11 +186,11 @@ async def test_transport__peer_over_its_request_rate__is_refused_clearly_and_ser
             assert served >= 10, "a burst of two seconds' worth is allowed"
             assert refusal.peer_code == "busy"
             assert "more often than you may; come back in" in refusal.reason
-            assert await other.call("/echo", b"", 5) == b"\x03"
-            async with asyncio.timeout(20):
+            assert await other.call("/echo", b"", PATIENCE) == b"\x03"
+            async with asyncio.timeout(PATIENCE):
                 while True:
                     with contextlib.suppress(PeerRefused):
-                        assert await greedy.call("/echo", b"", 5) == b"\x02"
+                        assert await greedy.call("/echo", b"", PATIENCE) == b"\x02"
                         break
 
 
@@ -210,8 +210,8 @@ async def test_transport__peer_over_its_byte_rate__is_refused_before_its_body_is
             assert served == 1, "one largest body always passes"
             assert refusal.peer_code == "busy"
             assert "send more than you may" in refusal.reason
-            assert await greedy.call("/echo", b"small", 5) == b"\x02small"
-            assert len(await other.call("/echo", bytes(40_000), 5)) == 40_001
+            assert await greedy.call("/echo", b"small", PATIENCE) == b"\x02small"
+            assert len(await other.call("/echo", bytes(40_000), PATIENCE)) == 40_001
 
 
 async def test_transport__chunked_bodies_over_the_byte_rate__are_refused(
@@ -225,7 +225,7 @@ async def test_transport__chunked_bodies_over_the_byte_rate__are_refused(
         for size, status in ((10, b" 200 "), (49_000, b" 429 ")):
             reader, writer = await raw_connection(server, identities[2], identities[1].certificate)
             writer.write(head + b"%x\r\n" % size + bytes(size) + b"\r\n0\r\n\r\n")
-            assert status in await asyncio.wait_for(reader.readline(), 5)
+            assert status in await asyncio.wait_for(reader.readline(), PATIENCE)
             writer.transport.abort()
 
 
@@ -241,7 +241,7 @@ async def test_transport__too_many_connections_of_one_peer__are_refused_and_othe
         async def connect(peer: int) -> tuple[bytes, asyncio.StreamWriter]:
             reader, writer = await raw_connection(server, identities[peer], identities[1].certificate)
             writer.write(request)
-            return await asyncio.wait_for(reader.readline(), 5), writer
+            return await asyncio.wait_for(reader.readline(), PATIENCE), writer
 
         opened = [await connect(2) for _ in range(4)]
         assert [b" 200 " in line for line, _ in opened] == [True, True, True, False]
@@ -250,7 +250,7 @@ async def test_transport__too_many_connections_of_one_peer__are_refused_and_othe
         assert b" 200 " in line
         for _, used in (*opened, (line, writer)):
             used.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while b" 200 " not in (again := await connect(2))[0]:  # once the server saw the others go
                 again[1].close()
         again[1].close()
@@ -278,7 +278,7 @@ async def test_transport__one_peer_floods__another_is_served_all_the_while(
         async with PeerClient(identities[3], 1, pin, ("127.0.0.1", server.port)) as other:
             for turn in range(20):
                 # Longer than the others' refusals are held back would mean that it had to queue behind the flood.
-                assert await other.call("/count", bytes([turn]), 5) == bytes([turn])
+                assert await other.call("/count", bytes([turn]), PATIENCE) == bytes([turn])
         for _, writer in floods:
             writer.transport.abort()
     assert seen[3] == 20

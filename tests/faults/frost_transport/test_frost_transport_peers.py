@@ -31,23 +31,23 @@ from bridges.frost.transport import (
     server_context,
 )
 from tests.support.proxy import Proxy
-from tests.support.transport import LIMITS, NOW, MakeClient, echo, make_identity, raw_connection
+from tests.support.transport import LIMITS, NOW, PATIENCE, MakeClient, echo, make_identity, raw_connection
 
 
 async def test_transport__pinned_peers__are_told_apart(client_of: MakeClient) -> None:
-    assert await client_of(2).call("/echo", b"hello", 5) == b"\x02hello"
-    assert await client_of(3).call("/echo", b"", 5) == b"\x03"
+    assert await client_of(2).call("/echo", b"hello", PATIENCE) == b"\x02hello"
+    assert await client_of(3).call("/echo", b"", PATIENCE) == b"\x03"
 
 
 async def test_transport__many_calls_on_one_client__reuse_and_overlap(client_of: MakeClient) -> None:
     client = client_of()
-    replies = await asyncio.gather(*(client.call("/echo", bytes([i]), 5) for i in range(12)))
+    replies = await asyncio.gather(*(client.call("/echo", bytes([i]), PATIENCE) for i in range(12)))
     assert replies == [bytes([2, i]) for i in range(12)]
 
 
 async def test_transport__unpinned_client_certificate__is_refused(client_of: MakeClient) -> None:
     with pytest.raises(PeerUnreachable):
-        await client_of(9).call("/echo", b"", 5)
+        await client_of(9).call("/echo", b"", PATIENCE)
 
 
 async def test_transport__no_client_certificate__is_refused(server: PeerServer) -> None:
@@ -58,13 +58,13 @@ async def test_transport__no_client_certificate__is_refused(server: PeerServer) 
     with contextlib.suppress(ssl.SSLError, ConnectionError):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=context)
         writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-        served = await asyncio.wait_for(reader.read(), 5)
+        served = await asyncio.wait_for(reader.read(), PATIENCE)
     assert served == b""
 
 
 async def test_transport__server_shows_another_peers_certificate__is_refused(client_of: MakeClient) -> None:
     with pytest.raises(PeerUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
-        await client_of(2, pinned=3).call("/echo", b"", 5)
+        await client_of(2, pinned=3).call("/echo", b"", PATIENCE)
 
 
 def issue(
@@ -108,10 +108,10 @@ async def test_transport__certificate_signed_by_a_pinned_peer__is_not_the_peer(
         server.route("/echo", echo)
         address = ("127.0.0.1", server.port)
         async with PeerClient(authority, 1, identities[1].certificate, address, LIMITS) as client:
-            assert await client.call("/echo", b"", 5) == b"\x02"
+            assert await client.call("/echo", b"", PATIENCE) == b"\x02"
         async with PeerClient(child, 1, identities[1].certificate, address, LIMITS) as client:
             with pytest.raises(PeerRefused) as caught:
-                await client.call("/echo", b"", 5)
+                await client.call("/echo", b"", PATIENCE)
     assert caught.value.peer_code == "forbidden"
 
 
@@ -125,7 +125,7 @@ async def test_transport__certificate_outside_its_time__is_refused(
         PeerClient(old, 1, pin, ("127.0.0.1", server.port), LIMITS) as client,
     ):
         with pytest.raises(PeerUnreachable):
-            await client.call("/echo", b"", 5)
+            await client.call("/echo", b"", PATIENCE)
 
 
 async def test_transport__client_that_speaks_tls_1_2__is_refused(
@@ -145,7 +145,7 @@ async def test_transport__server_that_speaks_tls_1_2__is_refused(
     listener = await asyncio.start_server(lambda _, w: w.close(), "127.0.0.1", 0, ssl=context)
     async with listener:
         with pytest.raises(PeerUnreachable):
-            await client_of(port=listener.sockets[0].getsockname()[1]).call("/echo", b"", 5)
+            await client_of(port=listener.sockets[0].getsockname()[1]).call("/echo", b"", PATIENCE)
 
 
 def handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
@@ -177,7 +177,7 @@ async def test_transport__plain_http__is_refused(server: PeerServer) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
     try:
-        reply = await asyncio.wait_for(reader.read(), 5)
+        reply = await asyncio.wait_for(reader.read(), PATIENCE)
     except ConnectionResetError:
         reply = b""
     writer.close()
@@ -189,7 +189,7 @@ async def test_transport__negotiated__is_tls_1_3_without_tickets(
 ) -> None:
     reader, writer = await raw_connection(server, identities[2], identities[1].certificate)
     writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-    assert (await asyncio.wait_for(reader.readline(), 5)).endswith(b"200 OK\r\n")
+    assert (await asyncio.wait_for(reader.readline(), PATIENCE)).endswith(b"200 OK\r\n")
     tls = writer.get_extra_info("ssl_object")
     assert tls.version() == "TLSv1.3"
     assert tls.session is None or not tls.session.has_ticket
@@ -213,7 +213,7 @@ async def test_transport__garbage_on_the_port__gets_an_alert_at_most(server: Pee
     writer.write(data)
     reply = b""
     with contextlib.suppress(ConnectionResetError):
-        reply = await asyncio.wait_for(reader.read(), 10)
+        reply = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.transport.abort()
     alert = b"\x15\x03"
     assert not reply or (reply.startswith(alert) and len(reply) == 7)
@@ -221,7 +221,7 @@ async def test_transport__garbage_on_the_port__gets_an_alert_at_most(server: Pee
 
 async def test_transport__member_speaks_in_anothers_name__is_known_by_its_certificate(client_of: MakeClient) -> None:
     """Nothing in a request says who sends it: pinned as member 3, one is member 3 whatever one claims to be."""
-    assert (await client_of(3).call("/echo", b"I am member 2", 5))[0] == 3
+    assert (await client_of(3).call("/echo", b"I am member 2", PATIENCE))[0] == 3
 
 
 def client_hello(*, early_data: bool) -> bytes:
@@ -277,13 +277,13 @@ async def test_transport__early_data__is_never_taken(server: PeerServer) -> None
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     early = b"POST /count HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
     writer.write(client_hello(early_data=True) + b"\x17\x03\x03" + len(early).to_bytes(2, "big") + early)
-    head = await asyncio.wait_for(reader.readexactly(5), 10)
-    hello = head + await asyncio.wait_for(reader.readexactly(int.from_bytes(head[3:], "big")), 10)
+    head = await asyncio.wait_for(reader.readexactly(5), PATIENCE)
+    hello = head + await asyncio.wait_for(reader.readexactly(int.from_bytes(head[3:], "big")), PATIENCE)
     assert 43 in server_extensions(hello), "TLS 1.3 was agreed on"
     assert not server_extensions(hello) & {41, 42}
     writer.write_eof()
     with contextlib.suppress(ConnectionResetError):
-        await asyncio.wait_for(reader.read(), 10)
+        await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     assert calls == []
 
@@ -302,13 +302,13 @@ async def test_transport__recorded_request__means_nothing_on_another_connection(
     async with Proxy(("127.0.0.1", server.port), record=True) as tap:
         address = ("127.0.0.1", tap.port)
         async with PeerClient(identities[2], 1, identities[1].certificate, address, LIMITS) as client:
-            assert await client.call("/count", b"once", 5) == b"done"
+            assert await client.call("/count", b"once", PATIENCE) == b"done"
     (recorded,) = tap.recorded
     assert len(recorded) > 500
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(recorded)
     with contextlib.suppress(ConnectionResetError):
-        await asyncio.wait_for(reader.read(), 10)
+        await asyncio.wait_for(reader.read(), PATIENCE)
     writer.transport.abort()
     assert calls == [b"once"]
 

@@ -24,7 +24,7 @@ from bridges.frost.transport import (
     TransportIdentity,
     server_context,
 )
-from tests.support.transport import LIMITS, MakeClient, echo, raw_connection
+from tests.support.transport import LIMITS, PATIENCE, MakeClient, echo, raw_connection
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ async def test_transport__typed_handler_error__reaches_the_peer_as_code_and_sent
 
     server.route("/fail", fail)
     with pytest.raises(PeerRefused) as caught:
-        await client_of().call("/fail", b"", 5)
+        await client_of().call("/fail", b"", PATIENCE)
     assert (caught.value.peer_id, caught.value.peer_code, caught.value.reason) == (1, code, str(error))
 
 
@@ -58,7 +58,7 @@ async def test_transport__unexpected_handler_error__shows_the_peer_no_detail(
     with caplog.at_level(logging.CRITICAL):
         reader, writer = await raw_connection(server, identities[2], identities[1].certificate)
         writer.write(b"POST /fail HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        reply = await asyncio.wait_for(reader.read(), 5)
+        reply = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     assert b" 500 " in reply.splitlines()[0]
     assert json.loads(reply.split(b"\r\n\r\n", 1)[1])["error"] == "internal"
@@ -72,7 +72,7 @@ async def test_transport__malformed_http__gets_no_traceback(
 ) -> None:
     reader, writer = await raw_connection(server, identities[2], identities[1].certificate)
     writer.write(line)
-    reply = await asyncio.wait_for(reader.read(), 5)
+    reply = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     assert b"Traceback" not in reply
     assert b" 200 " not in reply
@@ -87,7 +87,7 @@ async def test_transport__other_path_or_method__is_refused(
 ) -> None:
     reader, writer = await raw_connection(server, identities[2], identities[1].certificate)
     writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
-    assert f" {status} ".encode() in await asyncio.wait_for(reader.readline(), 5)
+    assert f" {status} ".encode() in await asyncio.wait_for(reader.readline(), PATIENCE)
     writer.transport.abort()
 
 
@@ -121,7 +121,7 @@ async def test_client__hostile_error_reply__becomes_a_bounded_printable_refusal(
     listener = await asyncio.get_running_loop().create_server(http, "127.0.0.1", 0, ssl=context)
     try:
         with pytest.raises(PeerRefused) as caught:
-            await client_of(port=listener.sockets[0].getsockname()[1]).call("/echo", b"", 5)
+            await client_of(port=listener.sockets[0].getsockname()[1]).call("/echo", b"", PATIENCE)
     finally:
         listener.close()
         await http.shutdown(1)
@@ -134,7 +134,7 @@ async def test_client__nobody_listens__is_unreachable(client_of: MakeClient, ser
     port = server.port
     await server.stop()
     with pytest.raises(PeerUnreachable, match="Peer 1"):
-        await client_of(port=port).call("/echo", b"", 5)
+        await client_of(port=port).call("/echo", b"", PATIENCE)
 
 
 async def test_client__server_restarts__reaches_it_again(
@@ -146,14 +146,14 @@ async def test_client__server_restarts__reaches_it_again(
     await first.start()
     port = first.port
     async with PeerClient(identities[2], 1, pin, ("127.0.0.1", port), LIMITS) as client:
-        assert await client.call("/echo", b"", 5) == b"\x02"
+        assert await client.call("/echo", b"", PATIENCE) == b"\x02"
         await first.stop()
         await first.stop()
         with pytest.raises(PeerUnreachable):
-            await client.call("/echo", b"", 5)
+            await client.call("/echo", b"", PATIENCE)
         async with PeerServer(identities[1], pins, ("127.0.0.1", port), LIMITS) as second:
             second.route("/echo", echo)
-            assert await client.call("/echo", b"", 5) == b"\x02"
+            assert await client.call("/echo", b"", PATIENCE) == b"\x02"
 
 
 async def test_network__one_peer_down_and_one_refusing__publishes_to_the_rest(
@@ -178,7 +178,7 @@ async def test_network__enough_took_it__does_not_wait_for_a_slow_peer_and_leaves
 
     slow = Peer(60)
     async with PeerNetwork({1: Peer(0), 2: Peer(0.01), 3: slow}, timeout=90) as network:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await network.publish("/echo", b"news", 2) == (1, 2)
         assert not slow.ended
     assert slow.ended
