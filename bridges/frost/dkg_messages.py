@@ -401,8 +401,9 @@ class Quotes:
         """Raises DecodeError unless it holds whole entries."""
         if len(data) % Entry.LENGTH:
             raise DecodeError(f"Quotes come in entries of {Entry.LENGTH} bytes.")
-        chunks = (data[i : i + Entry.LENGTH] for i in range(0, len(data), Entry.LENGTH))
-        return cls(tuple(Entry(chunk[:HASH_BYTES], chunk[HASH_BYTES:]) for chunk in chunks))
+        starts = range(0, len(data), Entry.LENGTH)
+        # n members quote n members each in a phase, so it is slices and nothing else.
+        return cls(tuple([Entry(data[i : i + HASH_BYTES], data[i + HASH_BYTES : i + Entry.LENGTH]) for i in starts]))
 
     @property
     def digests(self) -> tuple[bytes, ...]:

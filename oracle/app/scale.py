@@ -45,8 +45,8 @@ COMMAND: Final = "make bench"
 AT_ONCE: Final = (1, 8, 64)
 TLS_MEMBERS: Final = 4
 BATCH: Final = 256
-SECONDS: Final = 90.0
-"""Goal for the whole run. Beyond it rates with many signings at once are left out."""
+SECONDS: Final = 150.0
+"""Goal for the whole run, of which the key of 100 members takes a minute by itself. Beyond it rates with many signings at once are left out."""
 PATIENCE: Final = 900.0
 """A committee that would not be done by then is left out: this machine has other things to do."""
 
