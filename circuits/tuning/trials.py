@@ -6,6 +6,7 @@ interrupts the search; a failed or overlong one is remembered with its reason, a
 
 import hashlib
 import json
+import re
 import secrets
 import tempfile
 from collections.abc import Callable
@@ -133,11 +134,20 @@ class Trials:
                 result = run()
                 known = result if isinstance(result, dict) else {"error": "ezkl's process gave no answer."}
             except ModelError as error:
-                known = {"error": str(error)}
+                known = {"error": reason_of(str(error))}
             _write(path, {**known, "circuit": json.loads(told)})
         if isinstance(error_text := known.get("error"), str):
             raise TrialFailedError(error_text)
         return known
+
+
+def reason_of(told: str) -> str:
+    """What a failed step says, in one line: its last, which names the error, without the traceback before it."""
+    if unknown := re.search(r"Unimplemented\((\w+)\)", told):
+        return f"ezkl does not know the operator {unknown[1]}; write it with others, or leave it to the consumer."
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    last = lines[-1] if lines else "no reason was given"
+    return re.sub(r"^[\w.]+(Error|Exception): ", "", last)[:300]
 
 
 def _read(path: Path) -> dict[str, Json] | None:

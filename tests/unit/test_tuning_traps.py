@@ -12,6 +12,7 @@ from circuits.errors import ModelError
 from circuits.tuning.doctor import diagnose, examine
 from circuits.tuning.inspect import facts_of, read_model, with_shape
 from circuits.tuning.sample import read_sample
+from circuits.tuning.trials import reason_of
 from tests.support.tuning_models import draw, graph_of, mlp
 
 ROWS = draw(1).normal(size=(12, 4)).astype(np.float32)
@@ -258,3 +259,30 @@ def test_diagnose__tanh_inside__advises_another_activation(good: tuple[Path, Pat
     verdict = diagnose(*good, tmp_path)
     assert verdict.provable
     assert "Tanh (1×) inside the network needs lookup tables" in verdict.cheaper[0]
+
+
+def test_diagnose__operator_that_only_ezkl_can_refuse__named_in_one_line(
+    good: tuple[Path, Path], tmp_path: Path
+) -> None:
+    onnx.save(graph_of([helper.make_node("Det", ["input"], ["y"])], [1, 2, 2], [1]), str(good[0]))
+    np.savez(good[1], input=draw(1).normal(size=(10, 2, 2)))
+    (problem,) = diagnose(*good, tmp_path).problems
+    assert problem == (
+        "ezkl makes no circuit of this model: ezkl does not know the operator Det; write it with others, or leave it to the consumer."
+    )
+
+
+@pytest.mark.parametrize(
+    ("told_by_ezkl", "reason"),
+    [
+        (
+            "The step failed: Traceback\n  File x\nRuntimeError: [halo2] General synthesis error\n",
+            "[halo2] General synthesis error",
+        ),
+        ("memory allocation of 4096 bytes failed", "memory allocation of 4096 bytes failed"),
+        ("a\npyo3_runtime.PanicException: index out of bounds", "index out of bounds"),
+        ("", "no reason was given"),
+    ],
+)
+def test_reason_of__what_a_child_process_printed__its_last_line(told_by_ezkl: str, reason: str) -> None:
+    assert reason_of(told_by_ezkl) == reason
