@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from oracle.app import (
+    build_commands,
     committee_commands,
     dead_letter_commands,
     journal_commands,
@@ -221,6 +222,7 @@ proof_commands.add_commands(proof_app, console)
 srs_app = typer.Typer(help="Reference strings that proofs rest on.", no_args_is_help=True)
 app.add_typer(srs_app, name="srs")
 srs_commands.add_commands(srs_app, console)
+build_commands.add_commands(model_app, console)
 store_commands.add_commands(model_app, console)
 committee_commands.add_commands(committee_app, console)
 keystore_commands.add_commands(committee_app, console)
