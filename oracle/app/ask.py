@@ -9,7 +9,7 @@ from circuits.catalogue import ModelArtifacts, find_model
 from oracle.app.asking import EVM, SOLANA, Arrival, DevnetUser, Question, open_user
 from oracle.app.devnet.file import load
 from oracle.errors import ConfigError
-from oracle.protocol.encoding import quantise
+from oracle.protocol.encoding import dequantise, quantise
 from oracle.protocol.types import Policy
 
 ANSWER_SECONDS = 120.0
@@ -108,4 +108,7 @@ def _sentence(user: DevnetUser, arrival: Arrival) -> str:
     if arrival.value is None:
         return f"refused {place}: {arrival.status.name.lower().replace('_', ' ')}; the fee went back"
     cost = "" if arrival.cost is None else f", {arrival.cost:,} {'gas' if arrival.chain == EVM else 'compute units'}"
-    return f"[bold]{user.model.card.label(arrival.value)}[/] (logit {arrival.value:+.4f}) {place}{cost}"
+    outputs = dequantise(arrival.outputs, arrival.output_scale)
+    name = "logit" if len(outputs) == 1 else "scores"
+    values = ", ".join(f"{value:+.4f}" for value in outputs)
+    return f"[bold]{user.model.card.decide(outputs)}[/] ({name} {values}) {place}{cost}"

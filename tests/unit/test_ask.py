@@ -125,3 +125,9 @@ def test_sentence__answer__has_label_logit_place_time_and_cost(tiny: ModelArtifa
 def test_sentence__refusal__says_why_and_that_the_fee_went_back(tiny: ModelArtifacts) -> None:
     refusal = Arrival(SOLANA, Policy.ATTESTED, 4.0, Status.OUT_OF_RANGE, (), 0)
     assert sentence(tiny, refusal) == "refused on solana after 4.0 s under attested: out of range; the fee went back"
+
+
+def test_sentence__several_outputs__the_label_of_the_largest_and_all_scores(tiny: ModelArtifacts) -> None:
+    three = replace(tiny, card=replace(tiny.card, labels=("red", "green", "blue")))
+    answer = Arrival(EVM, Policy.PROVEN, 2.0, Status.ANSWERED, (1 << 12, 3 << 12, -1 << 12), 12)
+    assert sentence(three, answer) == "green (scores +1.0000, +3.0000, -1.0000) on evm after 2.0 s under proven"
