@@ -13,6 +13,7 @@ from bridges.solana import instructions
 from bridges.solana.layout import NOBODY, OutboxState
 from bridges.solana.transactions import MAX_TRANSACTION
 from bridges.solana.verifier_instructions import FIRST_CHUNK, KEY_CHUNK
+from circuits.halo2.prepared import key_in, prepare
 from circuits.halo2.upload import upload_for
 from oracle.errors import ConfigError, Rejected, Transient
 from oracle.ports import DeliveryState, Submission
@@ -391,6 +392,17 @@ async def test_publish__cut_short_anywhere__goes_on_and_seals(net: ProvenNet) ->
     with pytest.raises(Rejected) as caught:
         await keys.abandon(model.content)
     assert caught.value.reason == "SealedKey"
+
+
+async def test_publish__key_larger_than_one_growth__grows_on_the_real_chain(net: ProvenNet) -> None:
+    # The form of a key with 120 instances, 19,728 bytes: the account is made with the first 10,168 and grows with the writes.
+    content = prepare(replace(key_in(TINY.content), instance_count=120))
+    assert len(content) > c.VERIFIER_GROWTH
+    keys = net.keys(await net.funded())
+    assert await keys.publish(content) == keys.address(content)
+    held = await keys.held(content)
+    assert held is not None
+    assert (held.sealed, held.content) == (True, content)
 
 
 async def test_abandon__unsealed_key__rent_comes_back(net: ProvenNet) -> None:
