@@ -9,7 +9,7 @@ again with growing pauses; anything else ends the group, and the process with it
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -155,11 +155,13 @@ class Node:
         self.dispatcher = Dispatcher(self, self.limits)
 
     def _replay(self) -> None:
-        count = 0
+        kinds: Counter[str] = Counter()
         for event in self._journal.replay():
-            self.metrics.recorded(event, self.pipeline.apply(event))
-            count += 1
-        log.info("journal replayed", events=count, open=sum(1 for _ in self.pipeline.open_works()))
+            self.pipeline.apply(event)
+            kinds[type(event).__name__] += 1
+        for kind, count in kinds.items():
+            self.metrics.events.labels(kind=kind).inc(count)
+        log.info("journal replayed", events=kinds.total(), open=sum(1 for _ in self.pipeline.open_works()))
 
     # ---- state ----
 
