@@ -20,6 +20,7 @@ from bridges.frost.dkg_messages import (
     MemberSilent,
     NotSigned,
     Phase,
+    Roster,
     SealedShare,
     Signed,
     UnusableGroupKey,
@@ -224,6 +225,32 @@ async def test_ceremony__bad_share__all_name_the_liar_by_evidence() -> None:
     assert all(custody.kept is None for custody in network.custody.values())
 
 
+async def test_ceremony__liar_convicted__the_others_make_a_key_without_it() -> None:
+    network = Network()
+    for i in range(1, 5):
+        network.join(i)
+
+    def lie(sender: int, recipient: int, phase: int, reply: bytes) -> bytes:
+        if (sender, phase) != (2, Phase.SHARE) or reply[:1] != b"\x01":
+            return reply
+        body = SealedShare.from_bytes(Signed.from_bytes(reply[1:]).body)
+        return reply[:1] + resigned(network.roster, reply[1:], replace(body, ciphertext=bytes(48)).to_bytes())
+
+    network.lie = lie  # type: ignore[method-assign]  # the hook
+    errors = [error for i, error in (await run_all(network)).items() if i != 2]
+    (liar,) = {
+        verify_evidence(network.roster, error.evidence).culprit for error in errors if isinstance(error, DkgFault)
+    }
+    again = Network()
+    # A committee file without the liar, as `sibyl committee init --without` writes it.
+    again.roster = Roster("test", 1, {i: der for i, der in network.roster.certificates.items() if i != liar})
+    for who in again.roster.participants:
+        again.join(int(who))
+    results = await run_all(again)
+    assert sorted(results) == [1, 3, 4]
+    assert len({result.key_hash for result in results.values() if isinstance(result, DkgResult)}) == 1
+
+
 async def test_ceremony__garbage_from_a_member__names_it() -> None:
     for garbage in (b"", b"\x09", b"\x01", b"\x01" + bytes(200), b"\x02" + bytes(50)):
         network = Network(3)
@@ -356,10 +383,12 @@ async def test_ceremony__member_moves_when_time_is_up__no_session_begins_after_i
     network = Network(3)
     for i in (1, 2, 3):
         network.join(i, replace(LIMITS, wait_seconds=0.8, linger_seconds=0.2))
+
     # To 1, 2 stands in another session, and gives a new nonce in the very turn in which the time is up.
-    network.lie = lambda sender, _, phase, reply: (  # type: ignore[method-assign]  # the hook
-        b"\x03" if (sender, phase) == (2, Phase.COMMIT) else reply
-    )
+    def elsewhere(sender: int, recipient: int, phase: int, reply: bytes) -> bytes:
+        return b"\x03" if (sender, phase) == (2, Phase.COMMIT) else reply
+
+    network.lie = elsewhere  # type: ignore[method-assign]  # the hook
     moved = b"\x01" + Network(3).join(2)._hello()
     met = network.members[1]._meet
 
