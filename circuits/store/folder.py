@@ -8,6 +8,7 @@ Does not do: believe a size or a content.
 import asyncio
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -150,12 +151,19 @@ class Folder:
             raise StoreError(
                 f"The store {self.location} did not give {what} in time; try again, it goes on where it was."
             ) from error
-        except (OSError, aiohttp.ClientError, ValueError) as error:
+        except _failures() as error:
             raise StoreError(f"The store {self.location} failed at {what}: {_short(error)}") from error
 
 
 class MissingError(StoreError):
     """The store has no such file."""
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What back ends raise. botocore's own errors (no connection, no credentials) are known only where s3fs is installed, and loaded then."""
+    plain = (OSError, aiohttp.ClientError, ValueError)
+    module = sys.modules.get("botocore.exceptions")
+    return plain if module is None else (*plain, module.BotoCoreError, module.ClientError)
 
 
 def _is_connection(error: BaseException | None) -> bool:

@@ -4,6 +4,8 @@ import fcntl
 import hashlib
 import os
 import socket
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -220,9 +222,23 @@ def test_folder__name_that_is_a_path__is_refused(tmp_path: Path, name: str) -> N
 
 
 def test_folder__s3_without_its_packages__says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
+    monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(StoreError, match=r"pip install 'sibyl\[s3\]'"):
         open_folder("s3://bucket/models")
+
+
+def test_folder__errors_of_the_s3_client__are_store_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are no OSErrors, and their package may be missing: a stand-in has the names that s3fs's client raises."""
+
+    class BotoCoreError(Exception):
+        pass
+
+    client = types.ModuleType("botocore.exceptions")
+    client.BotoCoreError = client.ClientError = BotoCoreError  # type: ignore[attr-defined] # a stand-in
+    monkeypatch.setitem(sys.modules, "botocore.exceptions", client)
+    store = open_folder(str(tmp_path))
+    with pytest.raises(StoreError, match="Unable to locate credentials"), store.mapped("x"):
+        raise BotoCoreError("Unable to locate credentials")
 
 
 def test_folder__small_file_that_is_huge__is_not_read(server: FolderServer) -> None:
