@@ -284,6 +284,11 @@ class RelayConfig(KeyConfig):
         return {one.epoch: bytes.fromhex(one.group_key[2:]) for one in (self, *self.further_keys)}
 
 
+def unhex(text: str) -> bytes:
+    """Bytes of a value that was checked to be 0x and hexadecimal digits."""
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
 def load_config(path: Path) -> NodeConfig:
     """Read and check a node's configuration. Raises ConfigError naming the file, the key and what is expected there."""
     return _load(path, NodeConfig)

@@ -20,13 +20,16 @@ from bridges.evm.sender import FeePolicy, Sender
 from bridges.evm.submitter import EvmSubmitter
 from bridges.evm.token_ledger import EvmTokenLedger
 from bridges.solana.client import SolanaClient
+from bridges.solana.committee import SolanaCommitteeView
 from bridges.solana.reader import SolanaReader
 from bridges.solana.submitter import SolanaSubmitter
 from bridges.solana.tokens_layout import TokenAddresses
 from bridges.solana.tokens_ledger import SolanaTokenLedger
 from bridges.solana.transactions import SendPolicy, load_keypair
 from circuits.halo2.upload import upload_for
-from oracle.config import ChainConfig, EvmConfig, SolanaConfig
+from oracle.app.epochs import AgreedEpochs, EvmEpochs, SolanaEpochs
+from oracle.app.keyring import EpochView
+from oracle.config import ChainConfig, EvmConfig, SolanaConfig, unhex
 from oracle.errors import Transient
 from oracle.node.agreement import AgreedLedger, AgreedReader, AgreedSubmitter, EndpointHealth, Endpoints
 from oracle.ports import ChainReader, ChainSubmitter, TokenLedger
@@ -67,6 +70,7 @@ class ChainPorts:
     poll_seconds: float
     ledger: TokenLedger | None
     balance: Callable[[], Awaitable[Balance]]
+    epochs: EpochView
     authority: Account | None = None
     endpoints: tuple[EndpointHealth, ...] = ()
     tidy: Callable[[], Awaitable[int]] | None = None
@@ -82,13 +86,10 @@ class _One:
     submitter: ChainSubmitter
     ledger: TokenLedger | None
     balance: Callable[[], Awaitable[Balance]]
+    epochs: EpochView
     authority: Account | None = None
     tidy: Callable[[], Awaitable[int]] | None = None
     checks_proofs: Callable[[ModelId], Awaitable[bool]] | None = None
-
-
-def _bytes(text: str) -> bytes:
-    return bytes.fromhex(text.removeprefix("0x"))
 
 
 def endpoint_name(url: str) -> str:
@@ -126,6 +127,7 @@ def _agreed(config: ChainConfig, ones: Sequence[_One]) -> ChainPorts:
             config.poll_seconds,
             first.ledger,
             first.balance,
+            first.epochs,
             first.authority,
             tidy=first.tidy,
             checks_proofs=first.checks_proofs,
@@ -140,6 +142,7 @@ def _agreed(config: ChainConfig, ones: Sequence[_One]) -> ChainPorts:
         config.poll_seconds,
         AgreedLedger(Endpoints.of(ledgers, needed, chain)) if ledgers else None,
         first.balance,
+        AgreedEpochs(Endpoints.of([(one.name, one.epochs) for one in ones], needed, chain)),
         first.authority,
         readers.health,
         first.tidy,
@@ -150,7 +153,7 @@ def _agreed(config: ChainConfig, ones: Sequence[_One]) -> ChainPorts:
 async def evm_ports(config: EvmConfig, stack: AsyncExitStack) -> ChainPorts:
     """One EVM chain's adapters. Raises ConfigError for a key file that others can read, or an endpoint of another chain."""
     account = EvmAccount.from_file(config.key_file)
-    gateway, hub = evm_account(_bytes(config.gateway)), evm_account(_bytes(config.hub))
+    gateway, hub = evm_account(unhex(config.gateway)), evm_account(unhex(config.hub))
     finality = FinalizedTag() if config.finality == "finalized" else Depth(config.finality)
 
     async def connect(url: str) -> _One:
@@ -158,7 +161,7 @@ async def evm_ports(config: EvmConfig, stack: AsyncExitStack) -> ChainPorts:
         sender = Sender(client, account, FeePolicy(max_fee_per_gas=int(config.max_fee_gwei * 10**9)))
         ledger = None
         if config.token_factory is not None:
-            ledger = EvmTokenLedger(client, evm_account(_bytes(config.token_factory)), finality)
+            ledger = EvmTokenLedger(client, evm_account(unhex(config.token_factory)), finality)
 
         async def balance() -> Balance:
             return Balance(account.address, await client.balance(account.address), "ether", 18)
@@ -169,6 +172,7 @@ async def evm_ports(config: EvmConfig, stack: AsyncExitStack) -> ChainPorts:
             EvmSubmitter(sender, gateway, hub, finality=finality),
             ledger,
             balance,
+            EvmEpochs(client, gateway, finality),
         )
 
     return _agreed(config, await _reachable(config, connect))
@@ -177,13 +181,13 @@ async def evm_ports(config: EvmConfig, stack: AsyncExitStack) -> ChainPorts:
 async def solana_ports(config: SolanaConfig, stack: AsyncExitStack) -> ChainPorts:
     """One Solana cluster's adapters. Raises ConfigError likewise."""
     payer = load_keypair(config.key_file)
-    program = Account(_bytes(config.program))
+    program = Account(unhex(config.program))
     policy = SendPolicy(unit_price=config.priority_fee)
-    tokens = None if config.tokens_program is None else Account(_bytes(config.tokens_program))
+    tokens = None if config.tokens_program is None else Account(unhex(config.tokens_program))
     authority = None if tokens is None else Account(bytes(TokenAddresses(Pubkey(tokens)).bridge.address))
 
     async def connect(url: str) -> _One:
-        client = await stack.enter_async_context(SolanaClient(url, _bytes(config.genesis_hash)))
+        client = await stack.enter_async_context(SolanaClient(url, unhex(config.genesis_hash)))
         await client.connect()
         ledger = None if tokens is None else SolanaTokenLedger(client, program, tokens)
 
@@ -197,6 +201,7 @@ async def solana_ports(config: SolanaConfig, stack: AsyncExitStack) -> ChainPort
             submitter,
             ledger,
             balance,
+            SolanaEpochs(SolanaCommitteeView(client, program), program),
             authority,
             submitter.prune,
             submitter.checks_proofs,

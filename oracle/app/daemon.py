@@ -34,11 +34,10 @@ from oracle.app.chains import ChainPorts, evm_ports, solana_ports
 from oracle.app.committee import FrostCommittee, signed_bodies
 from oracle.app.control import control_road
 from oracle.app.devnet_mark import require_real_devnet
-from oracle.app.epoch_views import epoch_views
 from oracle.app.keyring import EpochWatch, group_keys, opened_keys, taken_by
 from oracle.app.rotation import DIRECTORY, Approvals
 from oracle.app.tidy import tidying
-from oracle.config import ListenConfig, NodeConfig
+from oracle.config import ListenConfig, NodeConfig, unhex
 from oracle.errors import ConfigError, NotAuthorised, SibylError
 from oracle.inference import infer
 from oracle.journal import Journal
@@ -58,10 +57,6 @@ PEER_SECONDS = 12.0
 """Longest wait for one peer's answer to a notice: its inference may still be under way."""
 
 
-def _bytes(text: str) -> bytes:
-    return bytes.fromhex(text.removeprefix("0x"))
-
-
 def load_share(config: NodeConfig) -> KeyShare:
     """This member's key share, checked against the committee of the configuration. Raises ConfigError or KeystoreError."""
     passphrase = PassphraseSource(config.passphrase_file, config.passphrase_env).read()
@@ -79,7 +74,7 @@ def require_own(config: NodeConfig, where: Path, share: PublicPart) -> None:
     if share.identifier != config.identifier:
         raise ConfigError(f"{where} is member {share.identifier}'s share, but this node is member {config.identifier}.")
     committee = config.committee
-    if share.public.group_public_key.to_bytes() != _bytes(committee.group_key):
+    if share.public.group_public_key.to_bytes() != unhex(committee.group_key):
         raise ConfigError(f"{where} belongs to another group key than committee.group_key.")
     members = tuple(sorted(member.identifier for member in committee.members))
     if tuple(map(int, share.public.participants)) != members:
@@ -213,7 +208,7 @@ async def built_node(config: NodeConfig) -> AsyncIterator[Node]:
         stack.callback(journal.close)
         listed = tuple(f"0x{key.hex()}" for key in group_keys(config).values())
         journal.identify(f"member {config.identifier} of committee", listed)
-        watch = await stack.enter_async_context(EpochWatch(await epoch_views(config, stack)))
+        watch = await stack.enter_async_context(EpochWatch({chain.reader.origin: chain.epochs for chain in chains}))
 
         def pipeline() -> Pipeline:
             return node.pipeline if node is not None else Pipeline()

@@ -18,7 +18,7 @@ import structlog
 from bridges.frost.signing import verify_encoded
 from oracle.app.chains import evm_ports, solana_ports
 from oracle.app.tidy import tidying
-from oracle.config import RelayConfig
+from oracle.config import RelayConfig, unhex
 from oracle.errors import SibylError
 from oracle.pipeline import needs_signature
 from oracle.ports import ChainSubmitter, DeliveryState, GroupAttestation, Receipt, Submission
@@ -63,10 +63,10 @@ class Relayer:
     async def relay_from(self, source: str) -> None:
         """Deliver what one node tells of."""
         for told in await self._json(f"{source}/messages"):
-            request = Message.from_bytes(_bytes(told["body"]))
+            request = Message.from_bytes(unhex(told["body"]))
             attestation = self.attestation(told["attestation"])
             for item in told["deliverables"]:
-                message = Message.from_bytes(_bytes(item["body"]))
+                message = Message.from_bytes(unhex(item["body"]))
                 if self._worth_trying(message, attestation, told["proof"]):
                     proof = await self._proof(source, told["proof"])
                     await self._deliver(Submission(message, attestation, request, proof))
@@ -75,8 +75,8 @@ class Relayer:
         """A signature that holds under the group key. Raises DecodeError for one that does not."""
         if told is None:
             return None
-        digests = tuple(Digest(_bytes(digest)) for digest in told["digests"])
-        signature = _bytes(told["signature"])
+        digests = tuple(Digest(unhex(digest)) for digest in told["digests"])
+        signature = unhex(told["signature"])
         key = self.config.group_keys.get(told["epoch"])
         if key is None or not verify_encoded(key, signature, batch_signing_hash(digests)):
             raise DecodeError("The source tells a signature that is not the committee's.")
@@ -116,16 +116,12 @@ class Relayer:
             return None
         async with self.http.get(f"{source}/proofs/{told['id']}") as reply:
             proof = await reply.content.read(MAX_BODY) if reply.status == 200 else None
-        return proof if proof is not None and keccak256(proof) == _bytes(told["id"]) else None
+        return proof if proof is not None and keccak256(proof) == unhex(told["id"]) else None
 
     async def _json(self, url: str) -> Any:
         async with self.http.get(url) as reply:
             reply.raise_for_status()
             return await reply.json()
-
-
-def _bytes(text: str) -> bytes:
-    return bytes.fromhex(text.removeprefix("0x"))
 
 
 @asynccontextmanager

@@ -132,6 +132,23 @@ class Endpoints(Generic[P]):
             raise self._too_few(len(answers))
         return answers
 
+    async def agreed(self, what: str, question: Callable[[int, P], Awaitable[T]]) -> T:
+        """The answer that k endpoints gave alike; who says otherwise is counted. Raises Transient when there is none."""
+
+        def alike(told: dict[int, T]) -> list[int]:
+            groups = [[number for number, one in told.items() if one == answer] for answer in told.values()]
+            return max(groups, key=len, default=[])
+
+        told = await self.ask(question, lambda answers: len(alike(answers)) >= self.needed)
+        most = alike(told)
+        if len(most) < self.needed:
+            raise Transient(
+                f"The RPC endpoints of {self.chain} do not agree on {what}: {self.needed} of {len(self.ports)} must say the same."
+            )
+        for number in told.keys() - set(most):
+            self.health[number].contradicted(f"another answer than {len(most)} others for {what}", self.clock())
+        return told[most[0]]
+
     def _awake(self) -> list[int]:
         """Endpoints that do not rest; all of them when too few would be left."""
         now = self.clock()
