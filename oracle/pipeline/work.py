@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from oracle.pipeline.events import (
@@ -174,13 +175,17 @@ _result_of = lru_cache(maxsize=4096)(InferenceResult.from_bytes)
 
 
 _FIELDS = tuple(one.name for one in fields(Work))
+_VALUES = attrgetter(*_FIELDS)
+_SETTERS = {name: Work.__dict__[name].__set__ for name in _FIELDS}
 
 
 def _with(work: Work, **changes: Any) -> Work:
-    """`dataclasses.replace` in a fifth of its time: a restart makes several of these for each message of the journal."""
+    """`dataclasses.replace` in half of its time: a restart makes several of these for each message of the journal."""
     made = object.__new__(Work)
-    for name in _FIELDS:
-        object.__setattr__(made, name, changes[name] if name in changes else getattr(work, name))
+    for put, value in zip(_SETTERS.values(), _VALUES(work), strict=True):
+        put(made, value)
+    for name, value in changes.items():
+        _SETTERS[name](made, value)
     return made
 
 
