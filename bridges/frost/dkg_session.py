@@ -320,7 +320,12 @@ class Ceremony(Generic[R]):
         missing = [i for i in self._roster.participants if i not in self._nonces]
         if missing:
             return MemberSilent(_silence("did not come", missing, self._limits.wait_seconds), missing)
-        waiting = next(reversed(self._participants.values())).waiting_for
+        newest = next(reversed(self._participants.values()), None)
+        if newest is None:
+            return DkgError(
+                f"The last member came as the {self._limits.wait_seconds:g} s ended; run the ceremony again."
+            )
+        waiting = newest.waiting_for
         # No culprits: they may have gone, or somebody greets different members differently.
         return DkgError(
             f"{_names(waiting).capitalize()} greeted us, but did not join our session; run the ceremony again."

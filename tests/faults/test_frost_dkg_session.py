@@ -32,7 +32,7 @@ from bridges.frost.keygen import KeyShare
 from tests.support.dkg import identity, resigned, roster
 
 LIMITS = CeremonyLimits(
-    wait_seconds=3.0, step_seconds=1.5, hold_seconds=0.2, pause_seconds=0.01, linger_seconds=0.6, attempts=3
+    wait_seconds=4.0, step_seconds=3.0, hold_seconds=0.2, pause_seconds=0.01, linger_seconds=0.6, attempts=3
 )
 
 
@@ -330,7 +330,7 @@ async def test_ceremony__cancelled__wipes_and_discards() -> None:
 async def test_ceremony__member_greets_differently__nobody_honest_is_blamed() -> None:
     network = Network(3)
     for i in (1, 2, 3):
-        network.join(i, replace(LIMITS, wait_seconds=0.8, linger_seconds=0.2))
+        network.join(i, replace(LIMITS, linger_seconds=0.2))
     twin = Network(3).join(2)
 
     def two_faced(sender: int, recipient: int, phase: int, reply: bytes) -> bytes:
@@ -359,13 +359,26 @@ def make_deaf(network: Network, caller: int, callee: int, phase: int, last_words
 async def test_ceremony__cancellation_lost_at_the_deadline__ends_all_the_same(phase: Phase) -> None:
     network = Network(3)
     for i in (1, 2, 3):
-        network.join(i, replace(LIMITS, wait_seconds=0.8, step_seconds=0.8, linger_seconds=0.2))
+        network.join(i, replace(LIMITS, linger_seconds=0.2))
     make_deaf(network, 1, 2, phase, WAIT)
     async with asyncio.timeout(60):
         results = await run_all(network)
     error = results[1]
     assert isinstance(error, DkgError), error
     assert not set(error.culprits) & {1, 3}
+
+
+async def test_ceremony__last_greeting_comes_as_the_time_ends__ends_with_a_sentence() -> None:
+    network = Network(3)
+    for i in (1, 2, 3):
+        network.join(i, replace(LIMITS, linger_seconds=0.2))
+    make_deaf(network, 1, 2, Phase.HELLO, b"\x01" + network.members[2]._hello())
+    async with asyncio.timeout(60):
+        results = await run_all(network)
+    error = results[1]
+    assert isinstance(error, DkgError), error
+    assert error.culprits == ()
+    assert "run the ceremony again" in str(error)
 
 
 async def test_ceremony__cancellation_lost_while_lingering__ends_all_the_same() -> None:
@@ -382,7 +395,7 @@ async def test_ceremony__cancellation_lost_while_lingering__ends_all_the_same() 
 async def test_ceremony__member_moves_when_time_is_up__no_session_begins_after_it() -> None:
     network = Network(3)
     for i in (1, 2, 3):
-        network.join(i, replace(LIMITS, wait_seconds=0.8, linger_seconds=0.2))
+        network.join(i, replace(LIMITS, linger_seconds=0.2))
 
     # To 1, 2 stands in another session, and gives a new nonce in the very turn in which the time is up.
     def elsewhere(sender: int, recipient: int, phase: int, reply: bytes) -> bytes:
