@@ -41,12 +41,12 @@ async def look(http: aiohttp.ClientSession, url: str) -> Seen:
 def view(seen: Sequence[Seen]) -> Group:
     """Tables for a terminal: nodes, then what an operator must read."""
     table = Table(box=None, header_style="bold", title="Nodes", title_justify="left")
-    for name in ("node", "state", "chains (seconds since read)", "messages", "status port"):
+    for name in ("node", "state", "chains (seconds since read)", "peers", "messages", "status port"):
         table.add_column(name, overflow="fold")
     notes: list[Text] = []
     for one in seen:
         if one.report is None:
-            table.add_row("?", Text("no answer", "red"), "", "", one.url)
+            table.add_row("?", Text("no answer", "red"), "", "", "", one.url)
             notes.append(Text(f"{one.url}: {one.error}", "red"))
             continue
         report = one.report
@@ -56,14 +56,43 @@ def view(seen: Sequence[Seen]) -> Group:
             member,
             Text("well", "green") if well else Text("not well", "red"),
             _chains(report),
+            _peers(report),
             _messages(report),
             one.url,
         )
         notes += [Text(f"node {member}: {alarm}", "bold red") for alarm in report.get("alarms", ())]
+        notes += [Text(f"node {member}: {warning}", "yellow") for warning in report.get("warnings", ())]
         for chain, told in report["chains"].items():
             if told.get("last_error"):
                 notes.append(Text(f"node {member}, {chain}: {told['last_error'][:MAX_ERROR]}", "yellow"))
+            notes += [Text(f"node {member}, {chain}: {said}", "yellow") for said in _endpoints(told)]
     return Group(table, *notes)
+
+
+def _endpoints(told: dict[str, Any]) -> list[str]:
+    """Of several endpoints, those that do not do well now, and how often they did not."""
+    said = []
+    for one in told.get("endpoints", ()):
+        if one["resting"] or one["contradictions"]:
+            counts = ", ".join(f"{one[name]} {name}" for name in ("failures", "contradictions", "slow") if one[name])
+            state = "rests" if one["resting"] else "answers"
+            said.append(f"endpoint {one['name']} {state} ({counts}): {one['last_error'][:MAX_ERROR]}")
+    return said
+
+
+def _peers(report: dict[str, Any]) -> Text:
+    """Members that answer, and those that do not or differ, by number."""
+    text = Text()
+    for one in report.get("peers", ()):
+        style = (
+            "red"
+            if one["last_error"] or one["seconds_since_answer"] is None
+            else "yellow"
+            if one["differences"]
+            else "green"
+        )
+        text.append(f"{' ' if text else ''}{one['member']}", style)
+    return text
 
 
 def _chains(report: dict[str, Any]) -> Text:

@@ -92,7 +92,10 @@ class PoisonedEndpoint:
         self._remembered.clear()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        asked = await request.json()
+        try:
+            asked = await request.json()
+        except (ConnectionError, ValueError) as error:
+            raise web.HTTPBadRequest(text="Ask in JSON.") from error  # who asked may be gone, too
         if isinstance(asked, list):
             return web.json_response([await self._one(one) for one in asked])
         if self.mode is Mode.BROKEN and asked.get("method") not in _IDENTITY:
