@@ -16,7 +16,7 @@ import structlog
 
 from oracle.errors import ChainError, Rejected, SibylError
 from oracle.node.lanes import Errand, Lane, Lanes, Turns
-from oracle.node.limits import Limits
+from oracle.node.limits import CLOSED, Limits
 from oracle.pipeline import Agenda, Check, DeadLettered, Effect, Infer, Lapse, Prove, Sign, Submit, Work
 from oracle.protocol.errors import ProtocolError
 from oracle.protocol.message import InferenceRequest, Message
@@ -195,7 +195,7 @@ class Dispatcher:
 
     def _is_undeliverable(self, work: Work, digest: Digest, tries: int, error: ChainError) -> bool:
         patience = self._limits.patience
-        refused = isinstance(error, Rejected)
+        refused = isinstance(error, Rejected) and error.reason not in CLOSED
         enough = patience.refused_tries if refused else patience.failed_tries
         seconds = patience.refused_seconds if refused else patience.failed_seconds
         since = work.attested_at if work.attested_at is not None else work.ready_at

@@ -6,6 +6,8 @@ from oracle.node.batches import BatchLimits
 
 HOUR = 3600.0
 DAY = 24 * HOUR
+CLOSED = frozenset({"EnforcedPause", "Paused", "UnknownEpoch", "EpochNotBegun", "EpochEnded", "InvalidEpoch"})
+"""Reasons of a refusal, as contracts and programs name them, that say nothing about the message: the destination takes none now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,7 @@ class Patience:
     """For a destination that refuses it: something there may still be mended."""
     failed_tries: int = 100
     failed_seconds: float = 7 * DAY
-    """For a destination that cannot be reached, or fails: it may be away for days."""
+    """For a destination that cannot be reached, fails, or is closed to all (`CLOSED`): that may take days."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ is read later."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,9 +135,7 @@ async def test_load__more_than_a_node_takes_on__is_read_later_and_nothing_is_los
 # ---- what cannot be delivered ----
 
 
-def refuse(
-    monkeypatch: pytest.MonkeyPatch, refused: set[Digest], error: type[Rejected] | type[Transient]
-) -> list[Digest]:
+def refuse(monkeypatch: pytest.MonkeyPatch, refused: set[Digest], error: Callable[[str], Exception]) -> list[Digest]:
     """Deliveries of these messages fail, while `refused` names them. Which were tried."""
     tried: list[Digest] = []
     submit = MemorySubmitter.submit
@@ -181,13 +179,18 @@ async def test_dead_letter__refused_again_and_again__is_given_up_with_its_reason
     assert work.dead[0].reason == "The recipient refuses this message."
 
 
-async def test_dead_letter__destination_that_only_fails_for_a_while__is_not_given_up(
-    network: Network, monkeypatch: pytest.MonkeyPatch
+def paused(sentence: str) -> Rejected:
+    return Rejected(sentence, reason="EnforcedPause")
+
+
+@pytest.mark.parametrize("error", [Transient, paused], ids=["fails", "paused"])
+async def test_dead_letter__destination_that_takes_nothing_for_a_while__is_not_given_up(
+    network: Network, monkeypatch: pytest.MonkeyPatch, error: Callable[[str], Exception]
 ) -> None:
     """Tries and time, both: three tries are over in a second, the hour is not."""
     message, refused = plain_message(), set[Digest]()
     refused.add(message.digest)
-    tried = refuse(monkeypatch, refused, Transient)
+    tried = refuse(monkeypatch, refused, error)
     start_impatient(network)
     network.evm.append(message)
     await network.until(lambda: len(tried) > 2 * len(ALL) * QUICK.patience.failed_tries, PATIENCE)
