@@ -30,4 +30,4 @@ async def test_soak__two_minutes_of_faults__nothing_is_lost_doubled_or_leaked(tm
     assert len(report.faults) >= len(What) - 2
     assert report.faults["kill"] >= 1
     assert sum(report.sent.values()) >= 10
-    assert sum(report.lies.values()) >= 1
+    assert report.faults["poison"] >= 1  # how many lies that makes depends on what the victim asks meanwhile
