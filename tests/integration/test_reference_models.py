@@ -51,8 +51,8 @@ PROMISES = {
     "logistic": Promise(10, 1, 8, 0.94, 3e-4, 480_000),
     "forest": Promise(13, 1, 11, 0.97, 0.0, 480_000),
     "boosted": Promise(10, 1, 11, 0.71, 0.0, 480_000),
-    "digits": Promise(64, 10, 13, 0.97, 0.01, 600_000),
-    "attention": Promise(64, 10, 13, 0.94, 0.05, 600_000),
+    "digits": Promise(64, 10, 13, 0.97, 0.01, 620_000),
+    "attention": Promise(64, 10, 13, 0.94, 0.05, 620_000),
     "series": Promise(6, 1, 14, 0.84, 0.1, 480_000),
 }
 CHEAPEST = ("tumour", "logistic", "forest", "boosted")
