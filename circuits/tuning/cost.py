@@ -2,7 +2,7 @@
 
 Proving is commitments and evaluations over 2^k rows, and each polynomial leaves its share in the proof; so time and memory follow
 2^k × (bytes of the proof), and gas follows the proof's bytes and the public instances. Fitted to ezkl 23.0.5 on one thread of a shared machine, to 16
-circuits from k = 6 to 15 with one to four columns, with and without lookups: within a fifth for time, a tenth for memory, 2 % for gas.
+circuits from k = 6 to 15 with one to four columns, with and without lookups: within two fifths for time, a fifth for memory, 2 % for gas.
 Measured gas at 17 instances, whole transaction, of the project's verifiers: 1,952 bytes 415k, 2,272 456k, 3,072 541k, 3,136 551k; those of proofs of
 4,500 bytes and more are too large to deploy.
 

@@ -47,7 +47,7 @@ class Promise:
 
 
 PROMISES = {
-    "tumour": Promise(30, 1, 11, 0.97, 0.1, 490_000),
+    "tumour": Promise(30, 1, 11, 0.97, 0.1, 480_000),
     "logistic": Promise(10, 1, 8, 0.94, 3e-4, 480_000),
     "forest": Promise(13, 1, 11, 0.97, 0.0, 480_000),
     "boosted": Promise(10, 1, 11, 0.71, 0.0, 480_000),

@@ -59,7 +59,12 @@ CONFIG = (
     struct.pack("<BBBBIQIi", 1, 1, 255, 0, 3, 42, 9, 0) + seeded("authority") + seeded("treasury") + seeded("genesis")
 )
 COMMITTEE = struct.pack("<BBBBIQQ", 2, 1, 255, 1, 3, 55, 77) + seeded("x")
-MODEL = struct.pack("<BBBBHHBB6xQQ", 3, 1, 255, 1, 30, 1, 13, 26, 1 << 40, 5_000) + samples.MODEL + seeded("v") + seeded("k")
+MODEL = (
+    struct.pack("<BBBBHHBB6xQQ", 3, 1, 255, 1, 30, 1, 13, 26, 1 << 40, 5_000)
+    + samples.MODEL
+    + seeded("v")
+    + seeded("k")
+)
 PEER = struct.pack("<BBBBH", 4, 1, 255, 1, 0) + encode_endpoint(samples.EVM)
 OUTBOX = outbox_bytes(outbox_message())
 INBOX = inbox_bytes(samples.plain_message())
