@@ -6,7 +6,12 @@ from oracle.node.batches import BatchLimits
 
 HOUR = 3600.0
 DAY = 24 * HOUR
-CLOSED = frozenset({"EnforcedPause", "Paused", "UnknownEpoch", "EpochNotBegun", "EpochEnded", "InvalidEpoch"})
+CLOSED = frozenset(
+    (
+        *("EnforcedPause", "BridgePaused", "UnknownEpoch", "EpochNotBegun", "EpochEnded"),  # EVM
+        *("Paused", "WrongEpoch", "PendingEpoch", "EndedEpoch"),  # Solana
+    )
+)
 """Reasons of a refusal, as contracts and programs name them, that say nothing about the message: the destination takes none now."""
 
 
