@@ -208,7 +208,9 @@ async def chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     tools = ensure_toolchain(lambda line: None)
     build_evm(tools)
     asked = {
-        item.callspec.params["name"] for item in request.session.items if "chain" in getattr(item, "fixturenames", ())
+        item.callspec.params["name"]
+        for item in request.session.items
+        if getattr(item, "module", None) is request.module and "chain" in item.fixturenames
     }
     names = tuple(name for name in PROMISES if name in asked)
     key = SchnorrKey.seeded("group")
