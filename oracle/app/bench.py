@@ -10,9 +10,12 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from bridges.evm.abi import account_of
 from bridges.evm.account import EvmAccount
@@ -31,6 +34,7 @@ from oracle.app.tokens import ETHER, SOL, open_tokens
 from oracle.app.toolchain import Toolchain
 from oracle.app.verifier_figures import verifier_figures
 from oracle.errors import ConfigError, SibylError, Transient
+from oracle.protocol.errors import ProtocolError
 from oracle.protocol.hashing import keccak256
 from oracle.protocol.types import Account, Digest
 
@@ -47,42 +51,74 @@ SIGNATURE_LOG = "gas of the signature check: "
 RECEIVE_MESSAGE = keccak256(b"receiveMessage(bytes32,bytes,bytes)")[:4]
 
 
-async def run_bench(console: Console, output: Path, fresh_clone: bool) -> None:
-    """Measure everything, print the table, write the JSON."""
+Part = tuple[str, str, Callable[[], Awaitable[Sequence[Figure]]]]
+"""Its name for `--only`, what is said of it, and how it is measured."""
+
+
+async def run_bench(console: Console, output: Path, only: Sequence[str], fresh_clone: bool) -> None:
+    """Measure everything (or the parts in `only`), print the table, write the JSON. A part that fails is named, and does not take the others with it.
+
+    Raises ConfigError for a part that is none, SibylError at the end when a part failed.
+    """
     toolchain = run_setup(console)
-    figures: list[Figure] = []
+    parts = [part for part in _parts(toolchain, console) if not only or part[0] in only]
+    if unknown := set(only) - {name for name, _, _ in _parts(toolchain, console)}:
+        known = ", ".join(name for name, _, _ in _parts(toolchain, console))
+        raise ConfigError(f"The benchmark has no part “{min(unknown)}”; its parts are {known}.")
     if fresh_clone:
-        figures.append(await _fresh_clone(console))
-    console.print("[dim]·[/] running the demo", highlight=False)
-    figures += await _demo()
-    console.print("[dim]·[/] checking a proof in Solana's runtime, phase by phase", highlight=False)
-    figures += await verifier_figures(ensure_model(DEMONSTRATION_MODEL), COMMAND)
-    console.print("[dim]·[/] delivering messages of 64 bytes", highlight=False)
-    async with running_devnet(toolchain, DevnetOptions()) as devnet, open_user(devnet.file(), devnet.model) as user:
-        figures += await _messages(user)
-        console.print("[dim]·[/] sending tokens", highlight=False)
-        figures += await _tokens(user)
-    console.print(f"[dim]·[/] sending {BURST} transfers each way at once, through a fresh devnet", highlight=False)
-    async with running_devnet(toolchain, DevnetOptions()) as devnet, open_user(devnet.file(), devnet.model) as user:
-        figures += await _burst(user, console)
-    console.print(f"[dim]·[/] asking {LOAD} questions under RECOMPUTED, through a fresh devnet", highlight=False)
-    async with running_devnet(toolchain, DevnetOptions()) as devnet, open_user(devnet.file(), devnet.model) as user:
-        figures += await _load(user, console)
-    console.print("[dim]·[/] starting a node again on 100,000 events", highlight=False)
-    figures += await node_figures(COMMAND)
-    console.print("[dim]·[/] tuning models, and proving as ezkl's own calibration would have it", highlight=False)
-    figures += await model_figures(COMMAND, lambda line: console.print(f"  [dim]{line}[/]", highlight=False))
-    console.print("[dim]·[/] making keys and signing with committees of 5 to 100", highlight=False)
-    scale = await frost_figures(lambda line: console.print(f"  [dim]{line}[/]", highlight=False))
-    figures += scale.figures
-    figures.append(figure("EVM signature check, execution", await _signature_check(toolchain), COMMAND))
+        parts.insert(0, ("clone", "cloning and running the demo there", _fresh_clone))
+    figures: list[Figure] = []
+    failed: list[str] = []
+    for name, title, measure in parts:
+        console.print(f"[dim]·[/] {title}", highlight=False)
+        try:
+            found = await measure()
+        except (SibylError, ProtocolError) as error:
+            failed.append(name)
+            console.print(f"  [red]{escape(str(error))}[/]", highlight=False)
+            continue
+        figures += found
+        for one in found:
+            console.print(f"  {one.name}: {one.value:,g} {one.unit}", highlight=False)
     figures.sort(key=lambda one: one.name)
     console.print()
     console.print(figures_table(figures))
-    console.print()
-    console.print(scale.table())
     write_figures(figures, output)
     console.print(f"\nWritten to {output}.", highlight=False)
+    if failed:
+        raise SibylError(f"Not measured, since they failed: {', '.join(failed)}.")
+
+
+def _parts(toolchain: Toolchain, console: Console) -> list[Part]:
+    def tell(line: str) -> None:
+        console.print(f"  [dim]{escape(line)}[/]", highlight=False)
+
+    async def scale() -> Sequence[Figure]:
+        measured = await frost_figures(tell)
+        console.print(measured.table())
+        return measured.figures
+
+    async def on_a_devnet(measure: Callable[[DevnetUser], Awaitable[Sequence[Figure]]]) -> Sequence[Figure]:
+        async with running_devnet(toolchain, DevnetOptions()) as devnet, open_user(devnet.file(), devnet.model) as user:
+            return await measure(user)
+
+    async def verifier() -> Sequence[Figure]:
+        return await verifier_figures(ensure_model(DEMONSTRATION_MODEL), COMMAND)
+
+    async def signature() -> Sequence[Figure]:
+        return [figure("EVM signature check, execution", await _signature_check(toolchain), COMMAND)]
+
+    return [
+        ("demo", "running the demo", _demo),
+        ("verifier", "checking a proof in Solana's runtime, phase by phase", verifier),
+        ("signature", "checking a signature on EVM", signature),
+        ("deliveries", "delivering messages of 64 bytes, and tokens", partial(on_a_devnet, _deliveries)),
+        ("burst", f"sending {BURST} transfers each way at once", partial(on_a_devnet, partial(_burst, tell=tell))),
+        ("load", f"asking {LOAD} questions under RECOMPUTED", partial(on_a_devnet, partial(_load, tell=tell))),
+        ("node", "starting a node again on 100,000 events", partial(node_figures, COMMAND)),
+        ("frost", "making keys and signing with committees of 5 to 100", scale),
+        ("models", "tuning models, and proving as ezkl would have it", partial(model_figures, COMMAND, tell)),
+    ]
 
 
 async def _demo() -> list[Figure]:
@@ -95,15 +131,14 @@ async def _demo() -> list[Figure]:
         return [Figure(**entry) for entry in json.loads(report.read_text())["figures"]] + [whole]
 
 
-async def _fresh_clone(console: Console) -> Figure:
+async def _fresh_clone() -> list[Figure]:
     """Clone what is committed, with an empty cache, and run the demo there. The packages' own download caches stay."""
-    console.print("[dim]·[/] cloning and running the demo there", highlight=False)
     with tempfile.TemporaryDirectory(prefix="sibyl-bench-") as directory:
         clone = Path(directory) / "sibyl"
         started = time.monotonic()
         await _run(["git", "clone", "--quiet", str(ROOT), str(clone)], ROOT, CLONE_SECONDS)
         await _make_demo(clone, Path(directory) / "demo.json", CLONE_SECONDS)
-        return figure("Fresh clone to the demo's table", time.monotonic() - started, FRESH_COMMAND)
+        return [figure("Fresh clone to the demo's table", time.monotonic() - started, FRESH_COMMAND)]
 
 
 async def _make_demo(checkout: Path, report: Path, timeout: float) -> None:
@@ -138,6 +173,10 @@ async def _run(command: list[str], directory: Path, timeout: float, environment:
     if process.returncode:
         raise SibylError(f"{' '.join(command)} failed:\n{told.decode(errors='replace')[-3000:]}")
     return told.decode(errors="replace")
+
+
+async def _deliveries(user: DevnetUser) -> list[Figure]:
+    return [*await _messages(user), *await _tokens(user)]
 
 
 async def _messages(user: DevnetUser) -> list[Figure]:
@@ -182,21 +221,17 @@ async def _tokens(user: DevnetUser) -> list[Figure]:
     ]
 
 
-async def _burst(user: DevnetUser, console: Console) -> list[Figure]:
+async def _burst(user: DevnetUser, tell: Callable[[str], None]) -> list[Figure]:
     """Raises Transient when a transfer is lost or doubled: there is a rate only when every balance is exact."""
     async with open_tokens(user) as tokens:
         for name in (ETHER, SOL):
             await tokens.follow(await tokens.register(name), lambda _: None)
-        burst = await transfer_burst(tokens, BURST, lambda line: console.print(f"  [dim]{line}[/]", highlight=False))
+        burst = await transfer_burst(tokens, BURST, tell)
     return [figure("Token transfers, 500 each way at once, every balance exact", burst.rate, COMMAND)]
 
 
-async def _load(user: DevnetUser, console: Console) -> list[Figure]:
+async def _load(user: DevnetUser, tell: Callable[[str], None]) -> list[Figure]:
     """Half the goal's pace for the delay, then all of it for the rate."""
-
-    def tell(line: str) -> None:
-        console.print(f"  [dim]{line}[/]", highlight=False)
-
     half = await request_load(user, LOAD // 2, PACE / 2, tell)
     whole = await request_load(user, LOAD, PACE, tell)
     return [

@@ -369,12 +369,18 @@ def bench(
     fresh_clone: Annotated[
         bool, typer.Option("--fresh-clone", help="Also clone the committed tree and time the demo there (minutes).")
     ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="demo, verifier, signature, deliveries, burst, load, node, frost or models; may be repeated."
+        ),
+    ] = None,
 ) -> None:
     """Measure the bounds that the project sets itself, and print them beside their goals."""
     from oracle.app.bench import run_bench
 
     _quiet_logs()
-    _run(run_bench(console, output, fresh_clone))
+    _run(run_bench(console, output, only or [], fresh_clone))
 
 
 def _quiet_logs() -> None:
