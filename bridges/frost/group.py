@@ -15,7 +15,7 @@ from typing import Final, Never, NewType
 from coincurve import GLOBAL_CONTEXT
 
 # The compiled CFFI module, for coincurve's own classes would copy secrets into `bytes`.
-from coincurve._libsecp256k1 import ffi, lib  # type: ignore[import-not-found,import-untyped,unused-ignore]  # it has no stubs
+from coincurve._libsecp256k1 import ffi, lib
 
 from bridges.frost.errors import DecodeError, GroupError
 
@@ -119,7 +119,7 @@ class Point:
         """The library's form for an operation that works in place: a point itself never changes."""
         key = ffi.new("secp256k1_pubkey *")
         ffi.memmove(key, self._key, _KEY_BYTES)
-        return key  # type: ignore[no-any-return,unused-ignore]  # a cffi pointer has no static type
+        return key
 
     def __reduce__(self) -> tuple[type[Point], tuple[bytes]]:
         # Whoever unpickles or copies it parses, and with that checks, again: a pointer is worth nothing elsewhere.
@@ -258,7 +258,9 @@ class SecretScalar:
         # Comparison by value would be variable-time; two secrets are compared through their public points.
         return self is other
 
-    __hash__ = None  # type: ignore[assignment]  # an unhashable object cannot end up as a dictionary key that outlives it
+    def __hash__(self) -> Never:
+        # Nothing may keep it as a dictionary's key, which outlives it.
+        raise TypeError("A secret scalar is not hashed.")
 
 
 def _parse(encoded: bytes) -> object:
@@ -267,7 +269,7 @@ def _parse(encoded: bytes) -> object:
     key = ffi.new("secp256k1_pubkey *")
     if not lib.secp256k1_ec_pubkey_parse(_CTX, key, encoded, POINT_BYTES):
         raise DecodeError("The 33 bytes are not a compressed point on secp256k1.")
-    return key  # type: ignore[no-any-return,unused-ignore]  # a cffi pointer has no static type
+    return key
 
 
 def _computed(key: object) -> Point:

@@ -52,6 +52,7 @@ __all__ = [
 ]
 
 _log: Final = structlog.get_logger(__name__)
+_RANDOM: Final = random.SystemRandom()
 
 _HONEST_CODES: Final = frozenset({"not_authorised", NonceSpent.code, Busy.code})
 _LEAST_PATIENCE: Final = 0.05
@@ -206,7 +207,7 @@ class _Signing:
     async def run(self) -> GroupSignature | None:
         """The signature, or None when no quorum is left."""
         # Who is asked first tends to sign: in any order, so that the work is everybody's.
-        asked = random.sample(list(self._orders), len(self._orders))
+        asked = _RANDOM.sample(list(self._orders), len(self._orders))
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._follow(who)) for who in asked]
             try:
@@ -328,7 +329,7 @@ class _Signing:
             self._ledger.refusals[who] = str(reply)
             if attempt < self._limits.attempts:
                 # Nobody is to blame yet: a member that is behind, busy or restarting gets a moment.
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter is no secret
+                await asyncio.sleep(pause * _RANDOM.uniform(0.5, 1.5))
                 pause *= 2
         self._roast.pass_over(who)
         return None

@@ -36,8 +36,6 @@ _SLACK: Final = 1_024
 """Entries more than `remembered`, at most, before they are forgotten at once."""
 _SEQUENCE: Final = 8
 """Bytes at a place's end; big-endian, so that the places of a stream are ordered by sequence."""
-_QUERY: Final = 400
-"""Places a query asks for at once; SQLite takes 999 parameters everywhere."""
 
 
 class LedgerError(FrostError):
@@ -244,11 +242,8 @@ class Ledger:
                     "this signer has forgotten what it signed in its place, and signs nothing there any more."
                 )
         with self._mapped():
-            for at in range(0, len(entries), _QUERY):
-                places = [entry.place for entry in entries[at : at + _QUERY]]
-                marks = ",".join("?" * len(places))
-                query = f"SELECT place, digest FROM signed WHERE place IN ({marks})"  # noqa: S608 - question marks alone are put in
-                known.update(db.execute(query, places))
+            for entry in entries:
+                known.update(db.execute("SELECT place, digest FROM signed WHERE place = ?", (entry.place,)))
         for entry in entries:
             if known.get(entry.place, entry.digest) != entry.digest:
                 raise Conflict(

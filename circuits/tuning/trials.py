@@ -88,8 +88,13 @@ class Trials:
         found = self._remembered("measure", circuit, lambda: self._run_trial(circuit, srs, memory_mb, deadline))
         if found.get("valid") is not True:
             raise TrialFailedError("The proof of this circuit does not verify.")
-        numbers = {name: _number(found[name]) for name in Measurement.__dataclass_fields__}
-        made = Measurement(**numbers)  # type: ignore[arg-type]  # counts are whole
+        made = Measurement(
+            setup_seconds=_number(found["setup_seconds"]),
+            prove_seconds=_number(found["prove_seconds"]),
+            memory_mb=_number(found["memory_mb"]),
+            proof_length=int(_number(found["proof_length"])),
+            instances=int(_number(found["instances"])),
+        )
         if made.memory_mb > memory_mb:
             raise TrialFailedError(f"The proof took {made.memory_mb:,.0f} MB, more than the limit of {memory_mb:,} MB.")
         return made

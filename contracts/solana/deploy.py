@@ -182,7 +182,7 @@ async def _deploy(session: _Session, program: Keypair, buffer: Pubkey, size: int
 async def _callable_from_next_slot(client: AsyncClient) -> None:
     # The loader lets a program run from the slot after its deployment.
     deployed = (await client.get_slot(Confirmed)).value
-    while (await client.get_slot(Confirmed)).value <= deployed:  # noqa: ASYNC110 the cluster has no event to wait for
+    while (await client.get_slot(Confirmed)).value <= deployed:
         await asyncio.sleep(_POLL_SECONDS)
 
 

@@ -175,7 +175,7 @@ class DevnetUser:
 
     async def _finality(self, asked: Asked) -> float:
         """Seconds until the request itself was final on its chain."""
-        while not await self._is_final(asked):  # noqa: ASYNC110 - the chain is asked, no event of this process tells
+        while not await self._is_final(asked):
             await asyncio.sleep(POLL_SECONDS)
         return time.monotonic() - asked.sent_at
 

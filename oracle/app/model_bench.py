@@ -140,7 +140,7 @@ def write_sigmoid_network(directory: Path) -> tuple[Path, Path]:
     from sklearn.datasets import make_classification
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn's own dependency, without types
+    from threadpoolctl import threadpool_limits
 
     values, classes = make_classification(600, 16, n_informative=10, random_state=2026)
     values = (values - values.mean(0)) / values.std(0)

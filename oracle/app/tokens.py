@@ -206,7 +206,7 @@ class TokenUser:
     async def _scored(self, look: Callable[[], Awaitable[Clearance]]) -> Clearance:
         try:
             async with asyncio.timeout(FOLLOW_SECONDS):
-                while (found := await look()).state is ClearanceState.ASKED:  # noqa: ASYNC110 - the chain is asked
+                while (found := await look()).state is ClearanceState.ASKED:
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError as error:
             raise Transient(f"The oracle gave no score within {FOLLOW_SECONDS:g} s. Ask again later.") from error

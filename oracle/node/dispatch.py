@@ -38,12 +38,13 @@ MAX_REASON = 500
 """Characters of a reason that are kept: a chain writes it."""
 SHELVED_CHECK_SECONDS = 60.0
 """Between two looks at what this node gave up: others may still deliver it."""
+_RANDOM = random.SystemRandom()
 
 
 def pause_seconds(failures: int) -> float:
     """Doubling from FIRST_PAUSE to LONGEST_PAUSE, with jitter so that members do not retry in step."""
     longest = min(LONGEST_PAUSE, math.ldexp(FIRST_PAUSE, min(failures, 10)))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+    return longest * _RANDOM.uniform(0.5, 1.0)
 
 
 def requester_of(message: Message) -> Hashable:

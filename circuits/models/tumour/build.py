@@ -47,7 +47,7 @@ def train() -> Trained:
         from sklearn.datasets import load_breast_cancer
         from sklearn.model_selection import train_test_split
         from sklearn.neural_network import MLPClassifier
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn's own dependency, without types
+        from threadpoolctl import threadpool_limits
     except ImportError as error:
         raise ModelError("Training needs scikit-learn; install sibyl[build] or copy a built model.") from error
     data = load_breast_cancer()

@@ -85,7 +85,7 @@ class Fault:
 
 def plan(seed: int, seconds: float, nodes: int) -> tuple[Fault, ...]:
     """Faults within `seconds`, each kind at least once if there is time for nine, in the order of their beginnings."""
-    rng = random.Random(seed)  # noqa: S311 - a storm that can be repeated, not a secret
+    rng = random.Random(seed)
     times: list[float] = []
     at = CALM_SECONDS
     while at < seconds:

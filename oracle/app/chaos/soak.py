@@ -117,7 +117,7 @@ async def soak(toolchain: Toolchain, wanted: Wanted, tell: Tell) -> SoakReport:
 async def _on_devnet(
     toolchain: Toolchain, wanted: Wanted, tell: Tell, stack: AsyncExitStack
 ) -> tuple[SoakReport, Watch]:
-    rng = random.Random(wanted.seed)  # noqa: S311 - traffic that can be repeated, not a secret
+    rng = random.Random(wanted.seed)
     victim, first = rng.randint(1, wanted.nodes), rng.random() < 0.5
     tangles: list[Tangle] = []
 

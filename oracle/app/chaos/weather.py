@@ -23,7 +23,7 @@ class Weather:
     """Faults by `seed` for one devnet. A node that gives up by itself ends it: nothing here may make one do that."""
 
     def __init__(self, seed: int, tell: Tell) -> None:
-        self._rng = random.Random(seed)  # noqa: S311 - faults that can be repeated, not a secret
+        self._rng = random.Random(seed)
         self._tell = tell
         self._tangle: Tangle | None = None
 
