@@ -26,18 +26,6 @@ EPOCH_AT, KEY_AT, PARITY_AT = (
 )
 
 
-@pytest.fixture
-def bench() -> Bench:
-    return sp.start()
-
-
-@pytest.fixture
-def mallory(bench: Bench) -> Keypair:
-    key = Keypair()
-    bench.svm.airdrop(key.pubkey(), sp.FUNDS)
-    return key
-
-
 def delivered(bench: Bench, key: SchnorrKey = NEW, **changes: object) -> Message:
     """A rotation that was delivered and waits for `rotate`."""
     rotation = bench.rotation(key, **changes)  # type: ignore[arg-type]  # a test's shorthand

@@ -16,18 +16,6 @@ from tests.support.solana_program import Bench, bent
 EXPIRY = UnixSeconds(sp.NOW + 60)
 
 
-@pytest.fixture
-def bench() -> Bench:
-    return sp.start()
-
-
-@pytest.fixture
-def mallory(bench: Bench) -> Keypair:
-    key = Keypair()
-    bench.svm.airdrop(key.pubkey(), sp.FUNDS)
-    return key
-
-
 def sending(bench: Bench, expiry: int = EXPIRY, payload: bytes = b"hello") -> instructions.Instruction:
     sequence, user = bench.next_sequence(), bench.user.pubkey()
     return instructions.send(bench.at, user, sequence, sp.EVM, sp.EVM_USER, payload, UnixSeconds(expiry))

@@ -31,11 +31,6 @@ DELIVERY_UNITS = 60_000
 PROGRAM_BYTES = 60 * 1024
 
 
-@pytest.fixture
-def bench() -> Bench:
-    return sp.start()
-
-
 def test_solana_program_initialise__by_the_upgrade_authority__writes_config_and_first_committee(bench: Bench) -> None:
     config = ConfigAccount.decode(bench.data(bench.at.config.address), bench.at.program)
     committee_address = bench.at.committee(CommitteeEpoch(1)).address
