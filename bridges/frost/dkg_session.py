@@ -49,6 +49,7 @@ from bridges.frost.group import Identifier, wipe_fresh_bytes
 from bridges.frost.keygen import KeyShare, Randomness
 from bridges.frost.keystore import read_private_file
 from bridges.frost.transport import PeerCaller, PeerServer
+from oracle.protocol.errors import ProtocolError
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -366,13 +367,19 @@ class Ceremony(Generic[R]):
         return participant.result
 
     async def _each(self, who: Iterable[Identifier], work: Callable[[Identifier], Coroutine[None, None, None]]) -> None:
-        """Do `work` for all at once; the most telling failure of any of them ends the others."""
+        """Do `work` for all at once; the most telling failure of any of them ends the others.
+
+        What no member can cause is a bug, and comes out in the TaskGroup's own group, whatever the members did besides.
+        """
+        failures: list[Exception] = []
         try:
             async with asyncio.TaskGroup() as group:
                 for i in who:
                     group.create_task(work(i))
-        except ExceptionGroup as errors:  # what a TaskGroup raises; its members are judged one by one
-            raise _most_telling(errors) from None
+        except* (ProtocolError, TimeoutError, _MemberMoved) as expected:
+            failures += expected.exceptions
+        if failures:
+            raise _most_telling(failures)
 
     @contextlib.asynccontextmanager
     async def _within(self, seconds: float) -> AsyncIterator[None]:
@@ -533,12 +540,11 @@ def _about(rules: Rules, data: bytes) -> bytes | None:
         return None
 
 
-def _most_telling(errors: ExceptionGroup[Exception]) -> Exception:
+def _most_telling(failures: list[Exception]) -> Exception:
     """Evidence first, then other faults, then the rest in the order in which they came."""
-    flat = [inner for inner in errors.exceptions if not isinstance(inner, ExceptionGroup)]
-    proven = [error for error in flat if isinstance(error, DkgFault) and error.evidence]
-    faults = [error for error in flat if isinstance(error, DkgError)]
-    return (proven or faults or flat)[0]
+    proven = [error for error in failures if isinstance(error, DkgFault) and error.evidence]
+    faults = [error for error in failures if isinstance(error, DkgError)]
+    return (proven or faults or failures)[0]
 
 
 def _names(who: Iterable[int]) -> str:

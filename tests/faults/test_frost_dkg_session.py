@@ -417,6 +417,41 @@ async def test_ceremony__member_moves_when_time_is_up__no_session_begins_after_i
     assert not set(results[1].culprits) & {1, 3}
 
 
+async def test_ceremony__bug_beside_a_members_fault__is_not_hidden_behind_it() -> None:
+    member = Network().join(1)
+
+    async def work(who: Identifier) -> None:
+        if who == 2:
+            raise BadShare("Member 2 lied.", (2,), b"evidence")
+        raise ZeroDivisionError
+
+    for order in ((2, 3), (3, 2)):
+        with pytest.raises(ExceptionGroup) as caught:
+            await member._each([Identifier(i) for i in order], work)
+        assert [type(error) for error in caught.value.exceptions] == [ZeroDivisionError]
+
+
+async def test_ceremony__several_failures_at_once__evidence_comes_before_silence() -> None:
+    member = Network().join(1)
+    errors = {
+        2: TimeoutError(),
+        3: MemberLeft("Member 3 left.", (3,)),
+        4: BadShare("Member 4 lied.", (4,), b"evidence"),
+    }
+
+    async def work(who: Identifier) -> None:
+        raise errors[who]
+
+    for first, expected in ((2, 4), (3, 4), (4, 4)):
+        with pytest.raises(BadShare) as caught:
+            await member._each([Identifier(first), *(Identifier(i) for i in errors if i != first)], work)
+        assert caught.value is errors[expected]
+    with pytest.raises(MemberLeft):
+        await member._each([Identifier(2), Identifier(3)], work)
+    with pytest.raises(TimeoutError):
+        await member._each([Identifier(2)], work)
+
+
 async def test_ceremony__another_committees_greeting__is_refused_with_advice() -> None:
     network, other = Network(3), Network(3)
     other.roster = roster(3, name="other")
