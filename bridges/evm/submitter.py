@@ -31,8 +31,6 @@ from oracle.protocol.types import Account, Digest, Endpoint, Kind, Policy, Statu
 _ANSWERED, _REFUSED = 2, 3
 """`IOracleHub.State`."""
 _PAUSED = "EnforcedPause"
-_SIGNED_ONLY = (Policy.ATTESTED, Policy.RECOMPUTED)
-"""Policies under which the chain takes the committee's signature for an answer."""
 
 
 class EvmSubmitter:
@@ -184,7 +182,7 @@ class EvmSubmitter:
         try:
             result = _result(message)
             spare = result.callback_gas_limit if result is not None else 0
-            if result is None or result.status is not Status.ANSWERED or result.policy in _SIGNED_ONLY:
+            if result is None or result.status is not Status.ANSWERED or not result.policy.chain_checks_proof:
                 data = self._gateway_abi.encode("deliver", _signature(submission), [_delivery(submission)])
                 return Call(self._gateway, data, spare_gas=spare)
             return Call(self._hub_address(), self._fulfil(submission, result), spare_gas=spare)

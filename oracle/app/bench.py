@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from rich.console import Console
@@ -60,11 +60,13 @@ async def run_bench(console: Console, output: Path, only: Sequence[str], fresh_c
 
     Raises ConfigError for a part that is none, SibylError at the end when a part failed.
     """
-    toolchain = run_setup(console)
-    parts = [part for part in _parts(toolchain, console) if not only or part[0] in only]
-    if unknown := set(only) - {name for name, _, _ in _parts(toolchain, console)}:
-        known = ", ".join(name for name, _, _ in _parts(toolchain, console))
-        raise ConfigError(f"The benchmark has no part “{min(unknown)}”; its parts are {known}.")
+    toolchain = cache(partial(run_setup, console))
+    parts = _parts(toolchain, console)
+    known = [name for name, _, _ in parts]
+    if unknown := set(only) - set(known):
+        raise ConfigError(f"The benchmark has no part “{min(unknown)}”; its parts are {', '.join(known)}.")
+    parts = [part for part in parts if not only or part[0] in only]
+    toolchain()
     if fresh_clone:
         parts.insert(0, ("clone", "cloning and running the demo there", _fresh_clone))
     figures: list[Figure] = []
@@ -89,7 +91,7 @@ async def run_bench(console: Console, output: Path, only: Sequence[str], fresh_c
         raise SibylError(f"Not measured, since they failed: {', '.join(failed)}.")
 
 
-def _parts(toolchain: Toolchain, console: Console) -> list[Part]:
+def _parts(toolchain: Callable[[], Toolchain], console: Console) -> list[Part]:
     def tell(line: str) -> None:
         console.print(f"  [dim]{escape(line)}[/]", highlight=False)
 
@@ -99,14 +101,17 @@ def _parts(toolchain: Toolchain, console: Console) -> list[Part]:
         return measured.figures
 
     async def on_a_devnet(measure: Callable[[DevnetUser], Awaitable[Sequence[Figure]]]) -> Sequence[Figure]:
-        async with running_devnet(toolchain, DevnetOptions()) as devnet, open_user(devnet.file(), devnet.model) as user:
+        async with (
+            running_devnet(toolchain(), DevnetOptions()) as devnet,
+            open_user(devnet.file(), devnet.model) as user,
+        ):
             return await measure(user)
 
     async def verifier() -> Sequence[Figure]:
         return await verifier_figures(ensure_model(DEMONSTRATION_MODEL), COMMAND)
 
     async def signature() -> Sequence[Figure]:
-        return [figure("EVM signature check, execution", await _signature_check(toolchain), COMMAND)]
+        return [figure("EVM signature check, execution", await _signature_check(toolchain()), COMMAND)]
 
     return [
         ("demo", "running the demo", _demo),

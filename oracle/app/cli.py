@@ -118,6 +118,8 @@ def devnet_up(
     from oracle.app.devnet.up import run_devnet
 
     _quiet_logs()
+    if seed is not None and not chaos:
+        raise ConfigError("--seed is of the faults that --chaos brings: give both.")
     faults = None if not chaos else secrets.randbelow(1 << 32) if seed is None else seed
     _run(run_devnet(console, nodes, (evm_port, solana_port), directory, model=model, guarded=guard, chaos=faults))
 
@@ -372,7 +374,7 @@ def bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="demo, verifier, signature, deliveries, burst, load, node, frost or models; may be repeated."
+            help="A part alone, such as burst, load or models; may be repeated. One that there is not names them all."
         ),
     ] = None,
 ) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from eth_typing import HexStr
 from web3.types import FilterParams
 
-from bridges.evm.abi import account_of, interface
+from bridges.evm.abi import account_of, address_of, interface
 from bridges.evm.account import EvmAccount
 from bridges.evm.answers import Log
 from oracle.app.asking import DevnetUser
@@ -152,7 +152,7 @@ def _note(seen: _Seen, logs: list[Log], asker: Account, now: float) -> None:
 
 async def _events(user: DevnetUser, first: int, last: int) -> list[Log]:
     """Requests and answers in blocks `first` to `last`."""
-    hub, abi = user.devnet.evm.hub, interface("OracleHub")
+    hub, abi = address_of(account_of(user.devnet.evm.hub)), interface("OracleHub")
     topics = [HexStr("0x" + abi.topic(name).hex()) for name in ("Requested", "Answered")]
-    query: FilterParams = {"address": hub, "fromBlock": first, "toBlock": last, "topics": [topics]}  # type: ignore[typeddict-item]  # web3 wants checksummed names
+    query: FilterParams = {"address": hub, "fromBlock": first, "toBlock": last, "topics": [topics]}
     return await user.evm_client.logs(query)

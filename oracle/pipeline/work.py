@@ -194,7 +194,7 @@ def needs_signature(message: Message) -> bool:
     if message.kind is not Kind.INFERENCE_RESULT:
         return True
     result = _result_of(message.payload)
-    return result.policy is not Policy.PROVEN or result.status is not Status.ANSWERED
+    return result.policy.signed or result.status is not Status.ANSWERED
 
 
 def needs_proof(results: Iterable[Message]) -> bool:

@@ -396,3 +396,11 @@ def test_process__bad_request__exits_with_a_sentence(tmp_path: Path, tiny: Model
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == "sibyl: x is nan; give a finite number.\n"
+
+
+def test_devnet_up__seed_without_chaos__says_that_both_are_needed(sibyl: Run) -> None:
+    assert "--chaos" in refused(sibyl("devnet", "up", "--seed", "7"))
+
+
+def test_bench__unknown_part__names_all(sibyl: Run) -> None:
+    assert "its parts are demo, verifier" in refused(sibyl("bench", "--only", "nonsense"))

@@ -13,6 +13,7 @@ from oracle.app.asking import EVM, SOLANA, Arrival
 from oracle.app.demo.lies import Refusal
 from oracle.app.demo.requests import Answered
 from oracle.app.figures import Figure, figure, figures_table
+from oracle.protocol.types import Policy
 
 COMMAND = "sibyl demo"
 
@@ -70,9 +71,9 @@ def demo_figures(
 ) -> list[Figure]:
     """The bounds that the demo can measure on its way."""
     arrivals = [(one, arrival) for one in answered for arrival in one.asked.arrivals]
-    proven = [a.cost for one, a in arrivals if a.chain == EVM and a.policy.name == "PROVEN" and a.cost]
-    units = [a.cost for _, a in arrivals if a.chain == SOLANA and a.policy.name != "PROVEN" and a.cost]
-    checked = [a.cost for _, a in arrivals if a.chain == SOLANA and a.policy.name == "PROVEN" and a.cost]
+    proven = [a.cost for one, a in arrivals if a.chain == EVM and a.policy is Policy.PROVEN and a.cost]
+    units = [a.cost for _, a in arrivals if a.chain == SOLANA and a.policy is not Policy.PROVEN and a.cost]
+    checked = [a.cost for _, a in arrivals if a.chain == SOLANA and a.policy is Policy.PROVEN and a.cost]
     beyond = [
         a.seconds - one.asked.final_seconds - one.asked.zk_proof_seconds
         for one, a in arrivals

@@ -4,11 +4,9 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from solders.keypair import Keypair
 
 from bridges.solana import verifier_instructions
@@ -21,27 +19,13 @@ from oracle.config import load_relay_config
 from oracle.pipeline import Stage
 from oracle.protocol import constants as c
 from oracle.protocol.types import Digest, Policy
-from tests.support.devnet import ANSWER_SECONDS, TRANSACTION_LAMPORTS, World, open_world
+from tests.support.devnet import ANSWER_SECONDS, TRANSACTION_LAMPORTS, World
 from tests.support.solana_world import cheat
 
 pytestmark = [pytest.mark.devnet, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(280)]
 
 GOAL = 500_000
 COMMAND_SECONDS = 200.0
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def devnet() -> AsyncIterator[World]:
-    async with open_world() as world:
-        yield world
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def world(devnet: World) -> AsyncIterator[World]:
-    await devnet.everybody_up()
-    sizes = devnet.log_sizes()
-    yield devnet
-    devnet.print_logs(sizes)
 
 
 def inputs(world: World, row: int) -> tuple[int, ...]:

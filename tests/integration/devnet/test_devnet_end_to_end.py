@@ -7,7 +7,7 @@ whole fee back; after the deadline the fee is the requester's and an answer come
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from io import StringIO
@@ -37,7 +37,7 @@ from oracle.protocol.hashing import keccak256
 from oracle.protocol.interop import InteropAddress
 from oracle.protocol.message import InferenceRequest, Message, Outcome, Remote, result_messages
 from oracle.protocol.types import Account, ModelId, Policy, Status, UnixSeconds
-from tests.support.devnet import ANSWER_SECONDS, TRANSACTION_LAMPORTS, World, open_world
+from tests.support.devnet import ANSWER_SECONDS, TRANSACTION_LAMPORTS, World
 from tests.support.evm_chain import RECEIVER
 
 pytestmark = [pytest.mark.devnet, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
@@ -46,20 +46,6 @@ T = TypeVar("T")
 COUNTING_RECEIVER = bytes.fromhex("5f546001015f55") + RECEIVER
 """Runtime code that takes every message and counts them in its first storage slot."""
 UNHELD_MODEL = ModelId(keccak256(b"a model that no node holds"))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def devnet() -> AsyncIterator[World]:
-    async with open_world() as world:
-        yield world
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def world(devnet: World) -> AsyncIterator[World]:
-    await devnet.everybody_up()
-    sizes = devnet.log_sizes()
-    yield devnet
-    devnet.print_logs(sizes)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -19,27 +19,13 @@ from oracle.pipeline import Stage, Work
 from oracle.protocol.message import result_messages
 from oracle.protocol.quorum import duty_order
 from oracle.protocol.types import Policy
-from tests.support.devnet import STAGES, Wire, World, damage_journal, frozen, journal_path, open_world
+from tests.support.devnet import STAGES, Wire, World, damage_journal, frozen, journal_path
 
 pytestmark = [pytest.mark.devnet, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
 FROM_EVM = (EVM, Policy.BOTH, Policy.ATTESTED)
 FROM_SOLANA = (SOLANA, Policy.ATTESTED, Policy.BOTH)
 Way = tuple[str, Policy, Policy]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def devnet() -> AsyncIterator[World]:
-    async with open_world() as world:
-        yield world
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def world(devnet: World) -> AsyncIterator[World]:
-    await devnet.everybody_up()
-    sizes = devnet.log_sizes()
-    yield devnet
-    devnet.print_logs(sizes)
 
 
 async def ask(world: World, *ways: Way) -> list[Asked]:
